@@ -1,0 +1,4 @@
+//! Brokers.
+
+#[cfg(feature = "embedded")]
+pub mod local;

@@ -1,0 +1,4 @@
+//! Vector indexes.
+
+#[cfg(feature = "embedded")]
+pub mod flat;

@@ -1,0 +1,4 @@
+//! Object stores.
+
+#[cfg(feature = "embedded")]
+pub mod fs;

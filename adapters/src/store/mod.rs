@@ -1,0 +1,4 @@
+//! Stores of tasks, jobs and the catalog.
+
+#[cfg(feature = "embedded")]
+pub mod sqlite;

@@ -1,0 +1,314 @@
+//! What a job file says, and the parts of it that stand on their own: the corpus and the collection.
+//!
+//! Every field here has passed the checks of [`file`](super::file); what may be left out of the file has its default.
+
+use crate::ids::{CollectionId, CorpusId, content_hash};
+use serde::{Deserialize, Serialize};
+
+/// A job file. Serialised, it is the canonical spec: whoever has the same has the same job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// Names the job for people, and its results (`experiment_id`).
+    pub name: String,
+    #[serde(default)]
+    pub priority: i32,
+    pub corpus: CorpusSection,
+    pub model: ModelSection,
+    #[serde(default)]
+    pub index: IndexSection,
+    #[serde(default)]
+    pub limits: Limits,
+    pub articles: ArticlesSection,
+    #[serde(default)]
+    pub retrieval: RetrievalSection,
+    /// In order; the first is the job's primary one, whose results also stand at the top of the output folder.
+    /// Left out: the identity.
+    #[serde(default)]
+    pub rerank: Vec<RerankSection>,
+    pub output: OutputSection,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorpusSection {
+    pub name: String,
+    /// Below the operator's object root; an absolute path or `~/…` only in an embedded run.
+    pub source: String,
+    pub layout: Layout,
+    /// Which objects below `source` are shards (archives); unused by the folder layout. Left out: the layout's own.
+    #[serde(default)]
+    pub shards: Option<String>,
+    /// Where a shard's metadata stands, `{shard}` being the shard's file name without extension. Left out: the layout's own.
+    #[serde(default)]
+    pub metadata: Option<String>,
+    /// Entries that are pictures; all others are sidecars and not counted.
+    #[serde(default = "default_pictures")]
+    pub pictures: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Zip shards `images/abc.zip` with `metadata/abc.jsonl.gz`, keys made from download URLs.
+    Yfcc,
+    /// Zip shards without metadata.
+    Zip,
+    /// Tar shards (webdataset).
+    Tar,
+    /// Pictures as files; each folder directly below the source is a shard, and the source itself is one for the files in it.
+    Folder,
+}
+
+impl Layout {
+    pub fn default_shards(self) -> &'static str {
+        match self {
+            Self::Yfcc => "images/*.zip",
+            Self::Zip => "**/*.zip",
+            Self::Tar => "**/*.tar",
+            Self::Folder => "",
+        }
+    }
+
+    pub fn default_metadata(self) -> Option<&'static str> {
+        (self == Self::Yfcc).then_some("metadata/{shard}.jsonl.gz")
+    }
+}
+
+pub fn default_pictures() -> Vec<String> {
+    ["*.jpg", "*.jpeg", "*.png", "*.webp", "*.gif", "*.bmp"].map(String::from).to_vec()
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// A directory in Hugging Face layout.
+    pub path: String,
+    #[serde(default)]
+    pub precision: Precision,
+    /// Pictures a batch.
+    #[serde(default = "default_batch")]
+    pub batch: usize,
+}
+
+fn default_batch() -> usize {
+    32
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    F32,
+}
+
+/// Storage settings: they belong to the collection and are fixed by the job that creates it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexSection {
+    #[serde(default, rename = "type")]
+    pub kind: IndexKind,
+    #[serde(default)]
+    pub hnsw: Hnsw,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexKind {
+    /// Exact inner product over f32 vectors.
+    #[default]
+    FlatIp,
+    /// Approximate, by a navigable graph.
+    Hnsw,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hnsw {
+    /// Neighbours a node keeps.
+    pub m: usize,
+    /// Candidates looked at when a node is added.
+    pub ef_construct: usize,
+    /// Candidates looked at by a search.
+    pub ef_search: usize,
+}
+
+impl Default for Hnsw {
+    fn default() -> Self {
+        Self { m: 32, ef_construct: 128, ef_search: 128 }
+    }
+}
+
+/// What a picture may cost. Part of the collection's identity: a worker has no limits of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of an encoded picture.
+    pub max_bytes: u64,
+    /// Width × height.
+    pub max_pixels: u64,
+    /// The longer side, in pixels.
+    pub max_side: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_bytes: 64 << 20, max_pixels: 100_000_000, max_side: 65_500 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArticlesSection {
+    /// CSV, with or without header (reference-pipeline: `article_id, article_url, article_title, …`).
+    pub file: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetrievalSection {
+    /// Pictures a title keeps.
+    pub candidates: usize,
+}
+
+impl Default for RetrievalSection {
+    fn default() -> Self {
+        Self { candidates: 100 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RerankSection {
+    /// The order of retrieval.
+    Identity,
+}
+
+impl RerankSection {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSection {
+    /// Where results are written; relative to the job file.
+    pub directory: String,
+}
+
+impl JobSpec {
+    /// The canonical text: the same for two files that differ in comments, order or spelled-out defaults.
+    pub fn canonical(&self) -> String {
+        serde_json::to_string(self).expect("a spec has string keys only")
+    }
+
+    /// The rerankers that run: those of the file, or the identity.
+    pub fn rerankers(&self) -> Vec<RerankSection> {
+        if self.rerank.is_empty() { vec![RerankSection::Identity] } else { self.rerank.clone() }
+    }
+}
+
+/// A corpus: where its pictures stand and how they are packed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorpusSpec {
+    pub id: CorpusId,
+    pub name: String,
+    /// Path below the object root, without slashes at its ends; empty for the root itself.
+    pub source: String,
+    pub layout: Layout,
+    /// Glob for shards below `source`; empty for the folder layout.
+    pub shards: String,
+    /// Where a shard's metadata stands below `source`, with `{shard}`.
+    pub metadata: Option<String>,
+    pub pictures: Vec<String>,
+}
+
+impl CorpusSpec {
+    /// The corpus of a job file whose `source` was resolved to a path below the object root.
+    pub fn new(section: &CorpusSection, source: &str) -> Self {
+        let layout = section.layout;
+        let shards = section.shards.clone().unwrap_or_else(|| layout.default_shards().to_owned());
+        let metadata = section.metadata.clone().or_else(|| layout.default_metadata().map(String::from));
+        let identity = serde_json::to_string(&(&section.name, source, layout, &shards, &metadata, &section.pictures))
+            .expect("strings serialise");
+        let hash = &content_hash(identity.as_bytes())[..12];
+        Self {
+            id: CorpusId(format!("{}-{hash}", section.name)),
+            name: section.name.clone(),
+            source: source.to_owned(),
+            layout,
+            shards,
+            metadata,
+            pictures: section.pictures.clone(),
+        }
+    }
+
+    /// An object's path below the object root.
+    pub fn object(&self, path: &str) -> String {
+        match (self.source.as_str(), path) {
+            ("", path) => path.to_owned(),
+            (source, "") => source.to_owned(),
+            (source, path) => format!("{source}/{path}"),
+        }
+    }
+}
+
+/// A collection: one model's vectors of one corpus, with everything that changes a vector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CollectionSpec {
+    pub id: CollectionId,
+    pub corpus: CorpusId,
+    /// The directory's path as the job file gives it, resolved; where a worker finds the model. Not part of the identity.
+    pub model_path: String,
+    /// Hash of the model's files.
+    pub revision: String,
+    pub precision: Precision,
+    /// The processor's canonical text.
+    pub preprocessing: String,
+    pub limits: Limits,
+    /// Values a vector.
+    pub dims: usize,
+    /// Pictures a batch; not part of the identity.
+    pub batch: usize,
+    /// Storage settings; not part of the identity.
+    pub storage: IndexSection,
+}
+
+/// What a model directory says of itself, as far as a collection depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelIdentity {
+    pub path: String,
+    pub revision: String,
+    pub preprocessing: String,
+    pub dims: usize,
+}
+
+impl CollectionSpec {
+    pub fn new(spec: &JobSpec, corpus: &CorpusSpec, model: ModelIdentity) -> Self {
+        let ModelIdentity { path, revision, preprocessing, dims } = model;
+        let (precision, limits) = (spec.model.precision, spec.limits);
+        let identity = serde_json::to_string(&(&corpus.id, &revision, precision, &preprocessing, &limits))
+            .expect("strings and numbers serialise");
+        let id = format!("{}-{}", corpus.name, &content_hash(identity.as_bytes())[..16]);
+        Self {
+            id: CollectionId(id),
+            corpus: corpus.id.clone(),
+            model_path: path,
+            revision,
+            precision,
+            preprocessing,
+            limits,
+            dims,
+            batch: spec.model.batch,
+            storage: spec.index.clone(),
+        }
+    }
+
+    /// Names the model in queue names: workers take what they have loaded.
+    pub fn model(&self) -> &str {
+        &self.revision[..self.revision.len().min(12)]
+    }
+}

@@ -1,0 +1,110 @@
+//! The ledger: what became of every picture.
+//!
+//! *seen* = embedded + rejected(reason) + unprocessed(dead | cancelled). A picture is rejected only for what
+//! its bytes are, for crashes, for the collection's filter, or for a takedown; a failed read fails the task.
+
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// Why a picture has no vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// No bytes at all.
+    Empty,
+    /// Begins like no picture format that we read.
+    UnknownFormat,
+    /// Ends before the picture does.
+    Truncated,
+    /// A decoder refused it.
+    Undecodable,
+    /// More bytes than the job file's `limits.max_bytes`.
+    TooManyBytes,
+    /// More pixels than the job file's `limits.max_pixels`.
+    TooManyPixels,
+    /// A side longer than the job file's `limits.max_side`.
+    SideTooLong,
+    /// The archive's own checksum does not match.
+    WrongChecksum,
+    /// The archive's entry cannot be unpacked: bad local header, unsupported or broken compression.
+    BadEntry,
+    /// A later entry of a name that the shard already has.
+    Duplicate,
+    /// Two metadata rows have this key and different URLs.
+    KeyCollision,
+    /// The key does not begin with its shard's name.
+    Misplaced,
+    /// An entry name that would leave its folder.
+    UnsafeName,
+    /// The model gave a vector that is not finite or has no length.
+    NotFinite,
+    /// The process died twice at this picture.
+    Crashes,
+    /// Kept out by the collection's filter.
+    Filtered,
+    /// Taken down.
+    Takedown,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The serialised name is the name that people see.
+        self.serialize(f)
+    }
+}
+
+/// A picture that was refused, before it is known which entry of which shard it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    pub reason: Reason,
+    /// What exactly was wrong, for a person; without times, attempts or machine names.
+    pub detail: String,
+}
+
+impl Rejection {
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+/// The ledger's row of one rejected picture.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RejectedRow {
+    pub key: String,
+    /// Path of the shard below the corpus root.
+    pub shard: String,
+    /// The entry's name in its shard.
+    pub entry: String,
+    pub reason: Reason,
+    pub detail: String,
+}
+
+/// The ledger's row of one chunk, or the sum over several.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub seen: u64,
+    pub embedded: u64,
+    pub rejected: BTreeMap<Reason, u64>,
+    /// Embedded pictures without a metadata row where the layout has metadata.
+    pub unattributed: u64,
+}
+
+impl Counts {
+    pub fn rejected_total(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+
+    /// Every picture of a finished chunk is embedded or rejected.
+    pub fn adds_up(&self) -> bool {
+        self.seen == self.embedded + self.rejected_total()
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.seen += other.seen;
+        self.embedded += other.embedded;
+        self.unattributed += other.unattributed;
+        for (reason, count) in &other.rejected {
+            *self.rejected.entry(*reason).or_default() += count;
+        }
+    }
+}

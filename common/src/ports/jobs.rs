@@ -1,0 +1,207 @@
+//! Jobs: submitted, planned, advanced from stage to stage, controlled and looked at by people.
+
+use crate::{
+    error::Result,
+    ids::{CollectionId, CorpusId, JobId, Millis, TaskId},
+    job::spec::{CollectionSpec, CorpusSpec},
+    ledger::Counts,
+    task::State,
+    work::{Kind, Stage, Work},
+};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Waits for a coordinator to list its corpus.
+    Submitted,
+    Running,
+    /// Only dead tasks are left in its stage; a person decides.
+    Blocked,
+    /// Waits until no attempt that only it needs is running.
+    Cancelling,
+    Cancelled,
+    Succeeded,
+}
+
+impl JobState {
+    pub const ALL: [Self; 6] =
+        [Self::Submitted, Self::Running, Self::Blocked, Self::Cancelling, Self::Cancelled, Self::Succeeded];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Running => "running",
+            Self::Blocked => "blocked",
+            Self::Cancelling => "cancelling",
+            Self::Cancelled => "cancelled",
+            Self::Succeeded => "succeeded",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Do its tasks run?
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Submitted | Self::Running)
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A job file that was read and checked, with everything it names resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// Drawn by the submitter; used where no job with this spec is there yet.
+    pub id: JobId,
+    pub name: String,
+    /// The canonical spec, as text.
+    pub spec: String,
+    /// Hash of the canonical spec: two submissions of one spec are one job.
+    pub hash: String,
+    pub corpus: CorpusSpec,
+    pub collection: CollectionSpec,
+    /// Higher runs first.
+    pub priority: i32,
+    /// The most tasks of this job marked or running at a time; 0 = no limit.
+    pub max_tasks: u32,
+    /// Titles, cut into blocks for retrieve and rerank tasks.
+    pub blocks: u32,
+    pub rerankers: u32,
+    /// Remove pictures of shards that are gone, however many.
+    pub allow_delete: bool,
+    /// Cancel an active or blocked job of the same name and another spec (embedded runs).
+    pub replaces_same_name: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// No job with this spec was there.
+    New,
+    /// A job with this spec is active; this is it.
+    Active,
+    /// A job with this spec had ended or was blocked: it lists again and does what it finds to do.
+    Again,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    pub job: JobId,
+    pub how: How,
+    /// Older jobs of the same name that were cancelled.
+    pub cancelled: Vec<JobId>,
+}
+
+/// What a complete listing of the corpus root found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Paths of the shards below the corpus root.
+    pub shards: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Planned {
+    /// Gone from the corpus and now removed.
+    pub removed: Vec<String>,
+    /// Gone from the corpus and kept, because removing needs `allow_delete`.
+    pub kept: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    Cancel,
+    Pause,
+    Resume,
+    /// Go on without the dead tasks of its stage and of all later ones.
+    AcceptDead,
+    /// Revive the dead tasks and reopen what comes after them.
+    RetryDead,
+}
+
+/// A step that [`Jobs::advance`] made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Began(Stage),
+    /// With the number of dead tasks.
+    Blocked(Stage, usize),
+    Unblocked(Stage),
+    Succeeded,
+    Cancelled,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobView {
+    pub id: JobId,
+    pub name: String,
+    pub state: JobState,
+    pub paused: bool,
+    pub stage: Stage,
+    pub spec: String,
+    pub corpus: CorpusId,
+    pub collection: CollectionId,
+    pub accept_dead: bool,
+    pub allow_delete: bool,
+    pub created: Millis,
+    pub ended: Option<Millis>,
+    /// Shards that are gone from the corpus and were kept.
+    pub kept_shards: Vec<String>,
+}
+
+/// How far a job is: what it needs, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub tasks: Vec<(Kind, State, u64)>,
+    /// Shards that the job searches, and how many of them this submission has listed.
+    pub shards: u64,
+    pub shards_listed: u64,
+    /// Seen pictures, where listings know.
+    pub pictures: u64,
+    /// Sum of the ledger over the job's shards.
+    pub counts: Counts,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskView {
+    pub id: TaskId,
+    pub work: Work,
+    pub state: State,
+    pub attempt: u32,
+    pub failures: u32,
+    pub crashes: u32,
+    pub error: Option<String>,
+    /// The winning attempt's.
+    pub artifact: Option<String>,
+}
+
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// One transaction: the job, its corpus and collection, its own tasks (pending). Idempotent by `hash`.
+    async fn submit(&self, job: &NewJob) -> Result<Submitted>;
+
+    async fn job(&self, job: JobId) -> Result<Option<JobView>>;
+
+    /// All jobs, oldest first.
+    async fn jobs(&self) -> Result<Vec<JobView>>;
+
+    /// What a complete listing found, in one transaction: new shards into the catalog, gone ones removed as far as the job
+    /// may (protocol §7), a list task for each shard, and the job runs. Does nothing unless the job is submitted.
+    async fn plan(&self, job: JobId, plan: &Plan) -> Result<Planned>;
+
+    /// Moves every active job as far as its tasks allow, each step a compare-and-set; says what it did.
+    async fn advance(&self) -> Result<Vec<(JobId, Step)>>;
+
+    async fn control(&self, job: JobId, control: Control) -> Result<()>;
+
+    async fn progress(&self, job: JobId) -> Result<Progress>;
+
+    /// Every task that the job needs, by kind and key.
+    async fn tasks(&self, job: JobId) -> Result<Vec<TaskView>>;
+}
