@@ -1,1 +1,296 @@
-//! Reads and checks a job file.
+//! Reads a job file and checks it, before anything starts.
+//!
+//! Past [`read`] nothing in a spec can be wrong: every key is known, every value has its type and lies within its
+//! bounds, every pattern can be matched, every file and directory that is named is there. Otherwise there is one
+//! permanent error, a line for each problem: `file:line:column: key: found …, expected …`.
+
+mod checks;
+mod paths;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use super::spec::{
+    ArticlesSection, CorpusSection, Hnsw, IndexKind, IndexSection, JobSpec, Layout, Limits, ModelSection,
+    OutputSection, Precision, RerankSection, RetrievalSection, default_batch, default_pictures,
+};
+use crate::{
+    error::{Context, Error, Result},
+    ids::content_hash,
+};
+use paths::Upwards::{self, Allowed, Embedded};
+use std::path::{Path, PathBuf};
+use table::{Found, Need::Optional, Need::Required, Report, Section, line_and_column};
+use toml::de::DeTable;
+
+/// Where the job will run: decides which paths a job file may hold, and where they start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In this process. `corpus.source` starts at `object_root` (by default the job file's folder), the other paths
+    /// at the job file's folder; `~/…` and absolute paths are allowed.
+    Embedded { object_root: PathBuf },
+    /// On other machines. The articles and the output belong to the submitter's machine and start at the job file's
+    /// folder; the source and the model are only known to the workers and are not looked for. No path may be absolute.
+    Fleet,
+}
+
+impl Place {
+    /// An embedded run whose objects stand beside its job file.
+    pub fn beside(job_file: &Path) -> Self {
+        Self::Embedded { object_root: folder_of(job_file).to_path_buf() }
+    }
+}
+
+/// A job file that was read and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobFile {
+    /// The file itself, absolute.
+    pub path: PathBuf,
+    pub spec: JobSpec,
+    /// The articles' CSV file, absolute.
+    pub articles: PathBuf,
+    /// The model's directory: absolute, or as the file has it where the job goes to a fleet.
+    pub model: PathBuf,
+    /// The corpus: absolute, and not necessarily below the object root (see [`source_below`](Self::source_below));
+    /// or as the file has it, below the fleet's object root.
+    pub source: PathBuf,
+    /// Where results are written, absolute; need not be there yet.
+    pub output: PathBuf,
+    /// Names the job: hash of the canonical spec and of the articles' bytes.
+    pub hash: String,
+}
+
+impl JobFile {
+    /// The source as a path of objects below `root`: `/`-separated, empty for the root itself; `None` outside of it.
+    pub fn source_below(&self, root: &Path) -> Option<String> {
+        let root = std::path::absolute(root).ok()?;
+        let below = self.source.strip_prefix(paths::normal(&root)).ok()?;
+        let parts: Option<Vec<&str>> = below.components().map(|part| part.as_os_str().to_str()).collect();
+        Some(parts?.join("/"))
+    }
+}
+
+/// Reads the job file at `path`. Errors are permanent.
+pub fn read(path: &Path, place: Place) -> Result<JobFile> {
+    let doing = || format!("read job file {}", path.display());
+    let bytes = std::fs::read(path).permanent(doing)?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| not_utf8(path, &bytes, error.valid_up_to()))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let absolute = std::path::absolute(path).permanent(doing)?;
+
+    let document = DeTable::parse(text).map_err(|error| not_toml(path, text, &error))?;
+    let report = Report::new(path, text);
+    let reader = Reader { report: &report, place, folder: folder_of(&absolute).to_path_buf() };
+    let (spec, files) = reader.job(Section::root(&report, document.get_ref()));
+    let (spec, files) = report.finish((spec, files))?;
+
+    let hash = content_hash(format!("{}\n{}", spec.canonical(), content_hash(&files.articles_bytes)).as_bytes());
+    let Files { articles, articles_bytes: _, model, source, output } = files;
+    Ok(JobFile { path: absolute, spec, articles, model, source, output, hash })
+}
+
+/// The folder that a file's relative paths start from.
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn not_utf8(path: &Path, bytes: &[u8], valid: usize) -> Error {
+    let good = std::str::from_utf8(&bytes[..valid]).expect("valid up to there");
+    let (line, column) = line_and_column(good, valid);
+    let byte = bytes[valid];
+    Error::permanent(format!("{}:{line}:{column}: found the byte {byte:#04x}, expected UTF-8", path.display()))
+}
+
+fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> Error {
+    let (line, column) = line_and_column(text, error.span().map_or(0, |span| span.start));
+    let message = error.message().replace('\n', ", ");
+    Error::permanent(format!("{}:{line}:{column}: not TOML: {message}", path.display()))
+}
+
+/// What the spec's paths lead to.
+#[derive(Default)]
+struct Files {
+    articles: PathBuf,
+    articles_bytes: Vec<u8>,
+    model: PathBuf,
+    source: PathBuf,
+    output: PathBuf,
+}
+
+struct Reader<'a> {
+    report: &'a Report<'a>,
+    place: Place,
+    /// The job file's own folder, absolute.
+    folder: PathBuf,
+}
+
+impl Reader<'_> {
+    fn job(&self, root: Section<'_>) -> (JobSpec, Files) {
+        let name = value(root.string("name", Required, checks::name));
+        let priority = root.integer("priority", i32::MIN..=i32::MAX).unwrap_or_default();
+        let mut files = Files::default();
+        let spec = JobSpec {
+            name,
+            priority,
+            corpus: self.corpus(root.table("corpus", Required), &mut files),
+            model: self.model(root.table("model", Required), &mut files),
+            index: index(root.table("index", Optional)),
+            limits: limits(root.table("limits", Optional)),
+            articles: self.articles(root.table("articles", Required), &mut files),
+            retrieval: retrieval(root.table("retrieval", Optional)),
+            rerank: self.rerank(root.tables("rerank")),
+            output: self.output(root.table("output", Required), &mut files),
+        };
+        root.close();
+        (spec, files)
+    }
+
+    fn corpus(&self, section: Section<'_>, files: &mut Files) -> CorpusSection {
+        let name = value(section.string("name", Required, checks::name));
+        let source = section.string("source", Required, checks::anything);
+        let layout = section.choice(
+            "layout",
+            Required,
+            &[("yfcc", Layout::Yfcc), ("zip", Layout::Zip), ("tar", Layout::Tar), ("folder", Layout::Folder)],
+        );
+        let layout = layout.map_or(Layout::Folder, |layout| layout.value);
+        let shards = section.string("shards", Optional, checks::glob);
+        let metadata = section.string("metadata", Optional, checks::metadata);
+        for pattern in [&shards, &metadata].into_iter().flatten() {
+            if layout == Layout::Folder {
+                self.report.wrong(&pattern.at, "nothing: the folder layout has neither shard files nor metadata");
+            }
+        }
+        if let Some(source) = &source {
+            files.source = self.directory(source, Embedded);
+        }
+        let pictures = section.strings("pictures", checks::glob).unwrap_or_else(default_pictures);
+        section.close();
+        let (shards, metadata) = (shards.map(|found| found.value), metadata.map(|found| found.value));
+        CorpusSection { name, source: value(source), layout, shards, metadata, pictures }
+    }
+
+    fn model(&self, section: Section<'_>, files: &mut Files) -> ModelSection {
+        let path = section.string("path", Required, checks::not_empty);
+        if let Some(path) = &path {
+            files.model = self.directory(path, Allowed);
+        }
+        let precision = section.choice("precision", Optional, &[("f32", Precision::F32)]);
+        let batch = section.integer("batch", 1..=1024).unwrap_or_else(default_batch);
+        section.close();
+        let precision = precision.map_or_else(Precision::default, |precision| precision.value);
+        ModelSection { path: value(path), precision, batch }
+    }
+
+    fn articles(&self, section: Section<'_>, files: &mut Files) -> ArticlesSection {
+        let file = section.string("file", Required, checks::not_empty);
+        if let Some(found) = &file {
+            files.articles = self.path(found, &self.folder, Allowed);
+            match std::fs::read(&files.articles) {
+                Ok(bytes) => files.articles_bytes = bytes,
+                // A path that was refused has been reported already.
+                Err(_) if files.articles == Path::new("") => {}
+                Err(error) => self.report.wrong(
+                    &found.at,
+                    format_args!("a file that can be read (read {}: {error})", files.articles.display()),
+                ),
+            }
+        }
+        section.close();
+        ArticlesSection { file: value(file) }
+    }
+
+    fn rerank(&self, sections: Vec<Section<'_>>) -> Vec<RerankSection> {
+        let mut rerankers: Vec<RerankSection> = Vec::new();
+        for section in sections {
+            if let Some(Found { value: (), at }) = section.choice("type", Required, &[("identity", ())]) {
+                let reranker = RerankSection::Identity;
+                if rerankers.iter().any(|other| other.name() == reranker.name()) {
+                    let name = reranker.name();
+                    let expected = format!("one that is not there yet: each writes to a folder of its own, {name}");
+                    self.report.wrong(&at, expected);
+                }
+                rerankers.push(reranker);
+            }
+            section.close();
+        }
+        rerankers
+    }
+
+    fn output(&self, section: Section<'_>, files: &mut Files) -> OutputSection {
+        let directory = section.string("directory", Required, checks::not_empty);
+        if let Some(found) = &directory {
+            files.output = self.path(found, &self.folder, Allowed);
+            if files.output.exists() && !files.output.is_dir() {
+                let expected = format!("a directory, or one that can be made ({} is a file)", files.output.display());
+                self.report.wrong(&found.at, expected);
+            }
+        }
+        section.close();
+        OutputSection { directory: value(directory) }
+    }
+
+    /// The path that `found` means; empty, and reported, where it may not stand there.
+    fn path(&self, found: &Found<String>, base: &Path, upwards: Upwards) -> PathBuf {
+        paths::resolve(&found.value, base, &self.place, upwards).unwrap_or_else(|expected| {
+            self.report.wrong(&found.at, expected);
+            PathBuf::new()
+        })
+    }
+
+    /// A directory of the machine that runs the job; looked for where that is this one.
+    fn directory(&self, found: &Found<String>, upwards: Upwards) -> PathBuf {
+        let Place::Embedded { object_root } = &self.place else {
+            return self.path(found, Path::new(""), upwards);
+        };
+        let object_root = std::path::absolute(object_root).unwrap_or_else(|_| object_root.clone());
+        let base = if upwards == Embedded { &object_root } else { &self.folder };
+        let path = self.path(found, base, upwards);
+        if path != Path::new("") && !path.is_dir() {
+            let state = if path.exists() { "is not a directory" } else { "is not there" };
+            self.report.wrong(&found.at, format_args!("a directory ({} {state})", path.display()));
+        }
+        path
+    }
+}
+
+fn index(section: Section<'_>) -> IndexSection {
+    let kind = section.choice("type", Optional, &[("flat_ip", IndexKind::FlatIp), ("hnsw", IndexKind::Hnsw)]);
+    let kind = kind.map_or_else(IndexKind::default, |kind| kind.value);
+    let hnsw = section.table("hnsw", Optional);
+    section.close();
+    let default = Hnsw::default();
+    let settings = Hnsw {
+        m: hnsw.integer("m", 2..=512).unwrap_or(default.m),
+        ef_construct: hnsw.integer("ef_construct", 1..=65_536).unwrap_or(default.ef_construct),
+        ef_search: hnsw.integer("ef_search", 1..=65_536).unwrap_or(default.ef_search),
+    };
+    hnsw.close();
+    IndexSection { kind, hnsw: settings }
+}
+
+fn limits(section: Section<'_>) -> Limits {
+    let default = Limits::default();
+    let limits = Limits {
+        max_bytes: section.integer("max_bytes", 1..=1 << 40).unwrap_or(default.max_bytes),
+        max_pixels: section.integer("max_pixels", 1..=1 << 40).unwrap_or(default.max_pixels),
+        max_side: section.integer("max_side", 1..=1_000_000).unwrap_or(default.max_side),
+    };
+    section.close();
+    limits
+}
+
+fn retrieval(section: Section<'_>) -> RetrievalSection {
+    let default = RetrievalSection::default();
+    let candidates = section.integer("candidates", 1..=10_000).unwrap_or(default.candidates);
+    section.close();
+    RetrievalSection { candidates }
+}
+
+/// The string that was found; a stand-in where that was reported as wrong.
+fn value(found: Option<Found<String>>) -> String {
+    found.map(|found| found.value).unwrap_or_default()
+}

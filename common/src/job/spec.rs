@@ -2,7 +2,10 @@
 //!
 //! Every field here has passed the checks of [`file`](super::file); what may be left out of the file has its default.
 
-use crate::ids::{CollectionId, CorpusId, content_hash};
+use crate::{
+    error::{Context, Result},
+    ids::{CollectionId, CorpusId, content_hash},
+};
 use serde::{Deserialize, Serialize};
 
 /// A job file. Serialised, it is the canonical spec: whoever has the same has the same job.
@@ -91,7 +94,7 @@ pub struct ModelSection {
     pub batch: usize,
 }
 
-fn default_batch() -> usize {
+pub fn default_batch() -> usize {
     32
 }
 
@@ -211,6 +214,31 @@ impl JobSpec {
     }
 }
 
+/// What a store keeps of a job: its spec, and the inputs that the spec names, by content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResolvedJob {
+    pub spec: JobSpec,
+    /// Hash of the articles file; its bytes are the artifact [`input_path`] of it.
+    pub articles: String,
+    /// Titles in the articles file.
+    pub titles: u32,
+}
+
+impl ResolvedJob {
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("a spec has string keys only")
+    }
+
+    pub fn from_text(text: &str) -> Result<Self> {
+        serde_json::from_str(text).permanent(|| "read the spec of a stored job".into())
+    }
+}
+
+/// Where an input of a job stands among the artifacts.
+pub fn input_path(hash: &str) -> String {
+    format!("inputs/{hash}")
+}
+
 /// A corpus: where its pictures stand and how they are packed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorpusSpec {
@@ -227,12 +255,13 @@ pub struct CorpusSpec {
 }
 
 impl CorpusSpec {
-    /// The corpus of a job file whose `source` was resolved to a path below the object root.
-    pub fn new(section: &CorpusSection, source: &str) -> Self {
+    /// The corpus of a job file. `source` is the path below the object root that the section's own was resolved
+    /// to; `identity` names that place for good, and may be shorter: a laptop's folder may move.
+    pub fn new(section: &CorpusSection, identity: &str, source: &str) -> Self {
         let layout = section.layout;
         let shards = section.shards.clone().unwrap_or_else(|| layout.default_shards().to_owned());
         let metadata = section.metadata.clone().or_else(|| layout.default_metadata().map(String::from));
-        let identity = serde_json::to_string(&(&section.name, source, layout, &shards, &metadata, &section.pictures))
+        let identity = serde_json::to_string(&(&section.name, identity, layout, &shards, &metadata, &section.pictures))
             .expect("strings serialise");
         let hash = &content_hash(identity.as_bytes())[..12];
         Self {
