@@ -1,0 +1,195 @@
+//! Resampling and preprocessing equal Pillow's and torchvision's, value for value.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its fixtures has failed")]
+
+use imagefleet_common::ids::content_hash;
+use imagefleet_pictures::{
+    decode::{Limits, Rgb, decode},
+    processor::Processor,
+    resample::{Backend, Filter, Window, resize, resize_window},
+};
+use serde_json::{Value, json};
+use std::{fs, path::PathBuf};
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+fn expected(name: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(fixtures().join(name)).unwrap()).unwrap()
+}
+
+fn picture(name: &Value) -> Rgb {
+    let limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 20, max_side: 4096 };
+    decode(&fs::read(fixtures().join(name.as_str().unwrap())).unwrap(), &limits).unwrap()
+}
+
+fn number(value: &Value) -> u32 {
+    u32::try_from(value.as_u64().unwrap()).unwrap()
+}
+
+fn filter(name: &Value) -> Filter {
+    match name.as_str().unwrap() {
+        "bilinear" => Filter::Bilinear,
+        "bicubic" => Filter::Bicubic,
+        "lanczos" => Filter::Lanczos,
+        other => panic!("{other}"),
+    }
+}
+
+fn clip(side: u32) -> Processor {
+    Processor::from_json(&json!({"size": side, "crop_size": side}).to_string()).unwrap()
+}
+
+fn assert_resized_as(reference: &str, backend: Backend) {
+    let cases = expected(reference)["resized"].as_array().unwrap().clone();
+    assert!(cases.len() >= 60);
+    let differing: Vec<&Value> = cases
+        .iter()
+        .filter(|case| {
+            let (width, height) = (number(&case["width"]), number(&case["height"]));
+            let given = resize(&picture(&case["file"]), width, height, filter(&case["filter"]), backend);
+            content_hash(&given.pixels) != case["rgb"].as_str().unwrap()
+        })
+        .collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+fn assert_prepared_as(reference: &str, backend: Backend) {
+    let cases = expected(reference)["prepared"].as_array().unwrap().clone();
+    assert!(cases.len() >= 20);
+    for case in cases {
+        let processor = clip(number(&case["side"])).with_backend(backend);
+        let picture = picture(&case["file"]);
+        assert_eq!(content_hash(&processor.crop(&picture).pixels), case["rgb"].as_str().unwrap(), "{case}");
+        let mut tensor = vec![0.0; 3 * (processor.side() * processor.side()) as usize];
+        processor.prepare(&picture, &mut tensor);
+        let values: Vec<f64> = case["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+        assert_eq!(tensor[..8].iter().map(|&value| f64::from(value)).collect::<Vec<_>>(), values, "{case}");
+        let bytes: Vec<u8> = tensor.iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(content_hash(&bytes), case["tensor"].as_str().unwrap(), "{case}");
+    }
+}
+
+#[test]
+fn resizing_gives_the_bytes_that_pillow_gives() {
+    assert_resized_as("pillow.json", Backend::Pillow);
+}
+
+#[test]
+fn preparing_gives_the_values_that_transformers_gives_with_pillow() {
+    assert_prepared_as("pillow.json", Backend::Pillow);
+}
+
+#[test]
+fn a_window_of_the_result_equals_the_same_window_cut_from_all_of_it() {
+    let source = picture(&"jpeg-photo.jpg".into());
+    let (width, height) = (151, 90);
+    let window = Window { left: 17, top: 33, width: 40, height: 21 };
+    for backend in [Backend::Pillow, Backend::Torchvision] {
+        for (width, height) in [(width, height), (source.width, height), (width, source.height)] {
+            let whole = resize(&source, width, height, Filter::Lanczos, backend);
+            let part = resize_window(&source, width, height, window, Filter::Lanczos, backend);
+            let rows = whole.pixels.chunks_exact(3 * width as usize).skip(33).take(21);
+            let cut: Vec<u8> = rows.flat_map(|row| row[3 * 17..3 * 57].to_vec()).collect();
+            assert_eq!((part.width, part.height, part.pixels), (40, 21, cut));
+        }
+    }
+}
+
+#[test]
+fn resizing_gives_the_bytes_that_torchvision_gives() {
+    assert_resized_as("torchvision.json", Backend::Torchvision);
+}
+
+#[test]
+fn preparing_gives_the_values_that_transformers_gives_with_torchvision() {
+    assert_prepared_as("torchvision.json", Backend::Torchvision);
+}
+
+#[test]
+fn old_and_new_forms_of_a_file_mean_the_same() {
+    let forms = [
+        json!({}),
+        json!({"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224, "resample": 3}),
+        json!({
+            "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 224},
+            "crop_size": {"height": 224, "width": 224}, "do_resize": true, "do_center_crop": true, "do_rescale": true,
+            "do_normalize": true, "do_convert_rgb": true, "rescale_factor": 0.00392156862745098,
+            "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711],
+            "backend": "pil",
+        }),
+        json!({"size": {"shortest_edge": 224, "longest_edge": null}, "rescale_factor": null}),
+    ];
+    for form in &forms {
+        let processor = Processor::from_json(&form.to_string()).unwrap();
+        assert_eq!(processor, clip(224), "{form}");
+        assert_eq!(
+            processor.identity(),
+            "shortest edge 224 bicubic, centre crop 224, rescale 0.00392156862745098, \
+             mean [0.48145466, 0.4578275, 0.40821073], std [0.26862954, 0.26130258, 0.27577711], pillow 13"
+        );
+    }
+}
+
+#[test]
+fn whatever_changes_a_value_changes_the_identity() {
+    let changes = [
+        json!({}),
+        json!({"size": 225}),
+        json!({"size": {"height": 224, "width": 224}}),
+        json!({"size": {"height": 224, "width": 224}, "do_center_crop": false}),
+        json!({"crop_size": 200}),
+        json!({"resample": 2}),
+        json!({"resample": 1}),
+        json!({"do_rescale": false}),
+        json!({"rescale_factor": 0.5}),
+        json!({"do_normalize": false}),
+        json!({"image_mean": [0.5, 0.5, 0.5]}),
+        json!({"image_std": [0.5, 0.5, 0.5]}),
+        json!({"backend": "torchvision"}),
+    ];
+    let identity = |change: &Value| Processor::from_json(&change.to_string()).unwrap().identity();
+    let identities: std::collections::BTreeSet<String> = changes.iter().map(identity).collect();
+    assert_eq!(identities.len(), changes.len(), "{identities:#?}");
+}
+
+#[test]
+fn a_wrong_file_is_refused_by_the_key_that_is_wrong() {
+    let cases = [
+        (json!({"image_processor_type": "SiglipImageProcessor"}), "image_processor_type"),
+        (json!({"size": "224"}), "size"),
+        (json!({"size": 0}), "size"),
+        (json!({"size": {"height": 224, "width": 200}}), "size"),
+        (json!({"size": {"shortest_edge": 224, "longest_edge": 500}}), "size"),
+        (json!({"crop_size": 225}), "crop_size"),
+        (json!({"crop_size": {"height": 224}}), "crop_size"),
+        (json!({"do_resize": false}), "do_resize"),
+        (json!({"do_center_crop": false}), "do_center_crop"),
+        (json!({"do_normalize": "yes"}), "do_normalize"),
+        (json!({"do_pad": true}), "do_pad"),
+        (json!({"resample": 0}), "resample"),
+        (json!({"rescale_factor": -1}), "rescale_factor"),
+        (json!({"image_mean": [0.5, 0.5]}), "image_mean"),
+        (json!({"image_std": [0.5, 0.0, 0.5]}), "image_std"),
+        (json!({"backend": "magick"}), "backend"),
+        (json!([1]), "JSON object"),
+    ];
+    for (file, key) in cases {
+        let error = Processor::from_json(&file.to_string()).unwrap_err();
+        assert!(error.is_permanent() && error.to_string().contains(key), "{file}: {error}");
+    }
+}
+
+#[test]
+fn a_directory_of_either_layout_is_read_and_a_missing_file_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = Processor::read(directory.path()).unwrap_err();
+    assert!(error.is_permanent() && error.to_string().contains("processor_config.json"), "{error}");
+    let nested = json!({"image_processor": {"size": 32, "crop_size": 32}, "processor_class": "CLIPProcessor"});
+    fs::write(directory.path().join("processor_config.json"), nested.to_string()).unwrap();
+    assert_eq!(Processor::read(directory.path()).unwrap(), clip(32));
+    fs::write(directory.path().join("preprocessor_config.json"), json!({"size": 64, "crop_size": 64}).to_string())
+        .unwrap();
+    assert_eq!(Processor::read(directory.path()).unwrap().side(), 64);
+}
