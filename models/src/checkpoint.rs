@@ -1,0 +1,172 @@
+//! A checkpoint: a folder as Hugging Face's `save_pretrained` writes it.
+//!
+//! A folder that opened has every file that loading and preprocessing need. Its [`revision`] is equal for
+//! equal files, wherever the folder lies, and enters the identity of the vectors made with it.
+
+use imagefleet_common::{Context, Error, Result};
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+pub(crate) const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+const PREPROCESSOR: &str = "preprocessor_config.json";
+
+/// The files, besides `*.safetensors`, that decide a vector.
+const DECIDING: [&str; 8] = [
+    CONFIG,
+    PREPROCESSOR,
+    SPECIAL_TOKENS,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    WEIGHTS_INDEX,
+    // Read by nothing here; a folder where they differ from tokenizer.json was put together by hand.
+    "vocab.json",
+    "merges.txt",
+];
+
+/// What kind of model a checkpoint holds, by its config's `model_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    Clip,
+}
+
+impl Family {
+    fn of_model_type(model_type: &str) -> Option<Self> {
+        match model_type {
+            "clip" => Some(Family::Clip),
+            _ => None,
+        }
+    }
+}
+
+/// A folder with all the files of a model of a family that we have.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    dir: PathBuf,
+    family: Family,
+}
+
+/// Checks that `dir` holds a checkpoint of a supported family; reads no weights.
+pub fn open_checkpoint(dir: &Path) -> Result<Checkpoint> {
+    open(dir).map_err(|error| error.while_doing(format_args!("open model {}", dir.display())))
+}
+
+fn open(dir: &Path) -> Result<Checkpoint> {
+    if !dir.is_dir() {
+        return Err(Error::permanent("there is no such folder; give a folder with a model's files, not a hub name"));
+    }
+    let missing: Vec<&str> = [CONFIG, WEIGHTS, TOKENIZER, PREPROCESSOR]
+        .into_iter()
+        .filter(|file| !dir.join(file).is_file())
+        .filter(|&file| file != WEIGHTS || !dir.join(WEIGHTS_INDEX).is_file())
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::permanent(format!(
+            "{} missing; fetch all files of the model with `hf download <model> --local-dir <folder>`, or save model, \
+             tokenizer and image processor there with save_pretrained of transformers",
+            missing.join(", ")
+        )));
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Kind {
+        model_type: Option<String>,
+    }
+    let Kind { model_type } = read_json(dir, CONFIG)?;
+    let model_type = model_type.ok_or_else(|| Error::permanent(format!("{CONFIG} names no model_type")))?;
+    let family = Family::of_model_type(&model_type).ok_or_else(|| {
+        Error::permanent(format!(
+            "{CONFIG} says model_type {model_type:?}, which is not supported; supported: \"clip\""
+        ))
+    })?;
+    Ok(Checkpoint { dir: dir.to_owned(), family })
+}
+
+impl Checkpoint {
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Components of the model's vectors, by its config alone.
+    pub fn dims(&self) -> Result<usize> {
+        match self.family {
+            Family::Clip => crate::clip::config::Config::read(&self.dir).map(|config| config.dims),
+        }
+    }
+}
+
+/// Hex SHA-256 over names and contents of the files in `dir` that decide a vector. Reads the weights once.
+pub fn revision(dir: &Path) -> Result<String> {
+    hash_files(dir).map_err(|error| error.while_doing(format_args!("hash model {}", dir.display())))
+}
+
+fn hash_files(dir: &Path) -> Result<String> {
+    let mut names = Vec::new();
+    for entry in dir.read_dir().or_else(|error| file_error("list its files", error))? {
+        let entry = entry.or_else(|error| file_error("list its files", error))?;
+        // A name that is not UTF-8 is none of ours.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if (DECIDING.contains(&name.as_str()) || name.ends_with(".safetensors")) && entry.path().is_file() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    let mut all = Sha256::new();
+    for name in names {
+        let contents = hash_file(&dir.join(&name)).or_else(|error| file_error(&format!("read {name}"), error))?;
+        // Lengths are fixed or written down, so that no two folders give the same bytes.
+        all.update((name.len() as u64).to_le_bytes());
+        all.update(name.as_bytes());
+        all.update(contents);
+    }
+    Ok(all.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    }))
+}
+
+fn hash_file(path: &Path) -> io::Result<[u8; 32]> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().into()),
+            read => hash.update(&buffer[..read]),
+        }
+    }
+}
+
+/// Reads one of the folder's JSON files.
+pub(crate) fn read_json<T: DeserializeOwned>(dir: &Path, file: &str) -> Result<T> {
+    let text = std::fs::read(dir.join(file)).or_else(|error| file_error(&format!("read {file}"), error))?;
+    serde_json::from_slice(&text).permanent(|| format!("read {file}"))
+}
+
+/// As [`read_json`], `None` where there is no such file.
+pub(crate) fn read_json_if_there<T: DeserializeOwned>(dir: &Path, file: &str) -> Result<Option<T>> {
+    if dir.join(file).is_file() { read_json(dir, file).map(Some) } else { Ok(None) }
+}
+
+/// Missing or forbidden files stay so; anything else may be a disk or a mount that comes back.
+pub(crate) fn file_error<T>(doing: &str, error: io::Error) -> Result<T> {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    match error.kind() {
+        NotFound | PermissionDenied | IsADirectory | NotADirectory => Err(error).permanent(|| doing.to_owned()),
+        _ => Err(error).transient(|| doing.to_owned()),
+    }
+}
