@@ -1,1 +1,255 @@
+//! The embedded index: points in SQLite, searched through sealed matrices.
+//!
+//! - A put is durable when it returns: the point is one row of `vectors.sqlite`, committed with full sync.
+//! - A seal writes, for each shard that changed since its last one, a segment: a matrix in a file of its own. It is in
+//!   use from the moment that the database names it, so a process that dies leaves the old one in use.
+//! - A search maps segments and looks at no row of the database but their names. Exact search is one matrix product a
+//!   block for the whole batch; HNSW asks a graph built at seal for exactly the searched shards, and where there is
+//!   none (another job sealed a shard since) it is exact.
+//!
+//! One process writes; others may open the same folder and read at any time.
 
+mod database;
+mod files;
+mod graph;
+mod scan;
+mod segment;
+
+use crate::objects::fs::{durable, io_error};
+use async_trait::async_trait;
+use database::{Collection, Database, Sealed};
+use files::{Files, Opened, graph_name, segment_name, wants_graph};
+use imagefleet_common::{
+    error::{Context, Error, Result},
+    ids::{CollectionId, Epoch},
+    job::spec::CollectionSpec,
+    ports::index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, Stored},
+    work::ChunkRef,
+};
+use segment::SegmentWriter;
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::Path,
+    sync::Arc,
+};
+
+/// Points a seal holds in memory: 2 MiB of vectors at 512 dimensions.
+const SEAL_PART: i64 = 1_000;
+/// How far from 1 the length of a unit vector may be.
+const UNIT_TOLERANCE: f64 = 1e-3;
+/// How often a search looks anew because a seal took a segment away under it.
+const LOOKS: usize = 5;
+
+/// The index in one folder.
+pub struct FlatIndex {
+    database: Database,
+    files: Arc<Files>,
+    /// One seal at a time: it removes files that nothing names, and another's may not be named yet.
+    sealing: tokio::sync::Mutex<()>,
+}
+
+impl FlatIndex {
+    /// Opens the index in `dir`, making it where there is none. Takes no lock when it is there.
+    pub async fn open(dir: &Path) -> Result<Self> {
+        let folder = dir.join("segments");
+        let made = folder.clone();
+        blocking(move || {
+            durable::create_folders(&made).map_err(|error| io_error(format!("create {}", made.display()), error))
+        })
+        .await?;
+        let database = Database::open(&dir.join("vectors.sqlite")).await?;
+        Ok(Self { database, files: Arc::new(Files::new(folder)), sealing: tokio::sync::Mutex::default() })
+    }
+
+    async fn seal_shard(&self, collection: &Collection, shard: i64) -> Result<()> {
+        let mut view = self.database.view(collection, shard).await?;
+        let mut sealed = Sealed { shard, changes: view.changes, rows: 0 };
+        let mut part = view.part(SEAL_PART).await?;
+        if !part.is_empty() {
+            let (path, dims) = (self.files.path(&segment_name(collection, sealed)), collection.dims);
+            let mut writer = blocking(move || SegmentWriter::new(path, dims)).await?;
+            while !part.is_empty() {
+                writer = blocking(move || writer.add(&part).map(|()| writer)).await?;
+                part = view.part(SEAL_PART).await?;
+            }
+            sealed.rows = blocking(move || writer.finish()).await?;
+        }
+        drop(view);
+        self.database.mark_sealed(collection, sealed).await
+    }
+
+    /// Builds the graph over the sealed shards among `shards`, unless it is there.
+    async fn build_graph(&self, collection: &Arc<Collection>, shards: &[i64]) -> Result<()> {
+        let sealed = in_scope(self.database.sealed(collection).await?, &Scope::Shards(shards.to_vec()));
+        let (name, parts) = graph_name(collection, &sealed);
+        if sealed.is_empty() || self.database.graphs(collection).await?.iter().any(|(known, _)| *known == name) {
+            return Ok(());
+        }
+        let (files, built, path) = (Arc::clone(&self.files), Arc::clone(collection), self.files.path(&name));
+        blocking(move || {
+            let opened = files.open(&built, &sealed, None)?;
+            let segments = opened.ok_or_else(|| Error::transient("build a graph: a segment is gone"))?.segments;
+            graph::build(&path, built.dims, built.storage.hnsw, &segments)
+        })
+        .await?;
+        self.database.add_graph(collection, &name, &parts).await
+    }
+
+    /// Forgets graphs over segments that are no longer in use, then removes all files that are not.
+    async fn sweep(&self, collection: &Arc<Collection>) -> Result<()> {
+        let sealed = self.database.sealed(collection).await?;
+        let current: HashSet<(i64, i64)> = sealed.iter().map(|sealed| (sealed.shard, sealed.changes)).collect();
+        let mut live: HashSet<String> = sealed.iter().map(|sealed| segment_name(collection, *sealed)).collect();
+        for (name, parts) in self.database.graphs(collection).await? {
+            let parts: Vec<(i64, i64)> = serde_json::from_str(&parts).permanent(|| format!("read graph {name}"))?;
+            match parts.iter().all(|part| current.contains(part)) {
+                true => drop(live.insert(name)),
+                false => self.database.drop_graph(collection, &name).await?,
+            }
+        }
+        let (files, collection) = (Arc::clone(&self.files), Arc::clone(collection));
+        blocking(move || files.sweep(&collection, &live)).await
+    }
+
+    async fn open_scope(&self, collection: &Arc<Collection>, scope: &Scope) -> Result<Opened> {
+        for _ in 0..LOOKS {
+            let sealed = in_scope(self.database.sealed(collection).await?, scope);
+            let graph = match wants_graph(collection) && !sealed.is_empty() {
+                true => {
+                    let (name, _) = graph_name(collection, &sealed);
+                    let graphs = self.database.graphs(collection).await?;
+                    graphs.into_iter().map(|(known, _)| known).find(|known| *known == name)
+                }
+                false => None,
+            };
+            let (files, collection) = (Arc::clone(&self.files), Arc::clone(collection));
+            if let Some(opened) = blocking(move || files.open(&collection, &sealed, graph.as_deref())).await? {
+                return Ok(opened);
+            }
+        }
+        Err(Error::transient("open the segments: they are sealed faster than they can be opened"))
+    }
+}
+
+#[async_trait]
+impl Index for FlatIndex {
+    async fn ensure(&self, collection: &CollectionSpec) -> Result<()> {
+        self.database.ensure(collection).await
+    }
+
+    async fn put(&self, collection: &CollectionId, at: ChunkRef, epoch: Epoch, points: &[Point]) -> Result<()> {
+        let collection = self.database.collection(collection).await?;
+        points.iter().try_for_each(|point| check(point, collection.dims))?;
+        self.database.put(&collection, at, epoch, points).await
+    }
+
+    async fn chunk(&self, collection: &CollectionId, shard: i64, chunk: i64) -> Result<Vec<PointHead>> {
+        let collection = self.database.collection(collection).await?;
+        self.database.chunk(&collection, shard, chunk).await
+    }
+
+    async fn delete(&self, collection: &CollectionId, doomed: &Doomed) -> Result<()> {
+        let collection = self.database.collection(collection).await?;
+        self.database.delete(&collection, doomed).await
+    }
+
+    async fn counts(&self, collection: &CollectionId, shards: &[i64]) -> Result<Vec<(ChunkRef, u64)>> {
+        let collection = self.database.collection(collection).await?;
+        self.database.counts(&collection, shards).await
+    }
+
+    async fn payloads(&self, collection: &CollectionId, keys: &[String]) -> Result<Vec<Option<Stored>>> {
+        let collection = self.database.collection(collection).await?;
+        self.database.payloads(&collection, keys).await
+    }
+
+    async fn vectors(&self, collection: &CollectionId, keys: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
+        let collection = self.database.collection(collection).await?;
+        self.database.vectors(&collection, keys).await
+    }
+
+    async fn seal(&self, collection: &CollectionId, shards: &[i64]) -> Result<()> {
+        let _sealing = self.sealing.lock().await;
+        let collection = self.database.collection(collection).await?;
+        for shard in self.database.unsealed(&collection, shards).await? {
+            self.seal_shard(&collection, shard)
+                .await
+                .map_err(|error| error.while_doing(format!("seal shard {shard}")))?;
+        }
+        if wants_graph(&collection) {
+            self.build_graph(&collection, shards).await?;
+        }
+        self.sweep(&collection).await
+    }
+
+    async fn search(
+        &self,
+        collection: &CollectionId,
+        queries: &Queries,
+        k: usize,
+        scope: &Scope,
+    ) -> Result<Vec<Vec<Hit>>> {
+        let collection = self.database.collection(collection).await?;
+        check_queries(queries, collection.dims)?;
+        let Opened { segments, graph } = self.open_scope(&collection, scope).await?;
+        let queries = queries.clone();
+        blocking(move || match graph {
+            Some(graph) => graph.search(&segments, &queries, k),
+            None => Ok(scan::search(&segments, &queries, k)),
+        })
+        .await
+    }
+
+    async fn alias(&self, name: &str, collection: &CollectionId) -> Result<()> {
+        self.database.alias(name, collection).await
+    }
+
+    async fn resolve(&self, name: &str) -> Result<Option<CollectionId>> {
+        self.database.resolve(name).await
+    }
+}
+
+/// Runs file work and arithmetic where no async task waits for it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.transient(|| "wait for work on the index's files".to_owned())?
+}
+
+/// The sealed shards of the scope that have rows.
+fn in_scope(mut sealed: Vec<Sealed>, scope: &Scope) -> Vec<Sealed> {
+    sealed.retain(|sealed| sealed.rows > 0);
+    if let Scope::Shards(shards) = scope {
+        let shards = BTreeSet::from_iter(shards);
+        sealed.retain(|sealed| shards.contains(&sealed.shard));
+    }
+    sealed
+}
+
+fn check(point: &Point, dims: usize) -> Result<()> {
+    let Point { key, vector, .. } = point;
+    let refused = |why: String| Err(Error::permanent(format!("put point {key:?}: {why}")));
+    if key.is_empty() || key.contains('\0') {
+        return refused("its key is empty or contains NUL".to_owned());
+    }
+    if vector.len() != dims {
+        return refused(format!("its vector has {} values instead of {dims}", vector.len()));
+    }
+    if !vector.iter().all(|value| value.is_finite()) {
+        return refused("its vector is not finite".to_owned());
+    }
+    let length = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    if (length - 1.0).abs() > UNIT_TOLERANCE {
+        return refused(format!("its vector's length is {length:.6} instead of 1"));
+    }
+    Ok(())
+}
+
+fn check_queries(queries: &Queries, dims: usize) -> Result<()> {
+    if queries.dims != dims || !queries.values.len().is_multiple_of(dims) {
+        let (found, values) = (queries.dims, queries.values.len());
+        return Err(Error::permanent(format!("search: {values} values of {found} dimensions instead of {dims}")));
+    }
+    if !queries.values.iter().all(|value| value.is_finite()) {
+        return Err(Error::permanent("search: a query is not finite"));
+    }
+    Ok(())
+}

@@ -1,1 +1,231 @@
+//! A folder as an object store.
+//!
+//! An object's tag is made of its size, the time of its last change and its inode: whoever writes a file in place
+//! changes the time, whoever puts another in its place changes the inode. A read looks at the tag before and after,
+//! so bytes are never a mixture of two contents. File work happens on the runtime's blocking threads.
 
+pub(crate) mod durable;
+mod walk;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use imagefleet_common::{
+    error::{Context, Error, Result},
+    ports::objects::{ObjectMeta, Objects, Page},
+};
+use std::{
+    collections::HashSet,
+    fs::{self, File, Metadata},
+    io::{self, ErrorKind},
+    ops::Range,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+use walk::Walk;
+
+/// Objects a page of a listing, as S3 has it.
+const PAGE: usize = 1_000;
+/// Listings that were given out in part and may be asked for more.
+const KEPT_WALKS: usize = 8;
+
+/// The files below a folder. Cloning gives another handle to the same.
+#[derive(Clone)]
+pub struct FsObjects {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    root: PathBuf,
+    /// Where listings stopped: without it each page of a folder would read the whole folder again.
+    walks: Mutex<Vec<Stopped>>,
+    /// Folders that this process has looked through for what dead writers left.
+    swept: Mutex<HashSet<PathBuf>>,
+}
+
+struct Stopped {
+    prefix: String,
+    after: String,
+    walk: Walk,
+}
+
+impl FsObjects {
+    /// The objects below `root`, which may be `/`: a listing walks no further than the folder its prefix names.
+    pub fn new(root: PathBuf) -> Self {
+        let shared = Shared { root, walks: Mutex::default(), swept: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> Result<T> + Send + 'static) -> Result<T> {
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || work(&shared)).await.transient(|| "wait for file work".to_owned())?
+    }
+}
+
+#[async_trait]
+impl Objects for FsObjects {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page> {
+        if !prefix.is_empty() {
+            checked(prefix.strip_suffix('/').unwrap_or(prefix))?;
+        }
+        let (prefix, after) = (prefix.to_owned(), after.unwrap_or_default().to_owned());
+        self.blocking(move |shared| shared.list(prefix, after)).await
+    }
+
+    async fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
+        let path = checked(path)?.to_owned();
+        self.blocking(move |shared| match fs::metadata(shared.root.join(&path)) {
+            Ok(found) if found.is_file() => Ok(Some(meta_of(path, &found))),
+            Ok(_) => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(io_error(format!("look at {path}"), error)),
+        })
+        .await
+    }
+
+    async fn read(&self, path: &str, etag: &str, range: Range<u64>) -> Result<Bytes> {
+        let (path, etag) = (checked(path)?.to_owned(), etag.to_owned());
+        self.blocking(move |shared| shared.read(&path, &etag, range)).await
+    }
+
+    async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
+        let path = checked(path)?.to_owned();
+        self.blocking(move |shared| {
+            shared.put(&shared.root.join(&path), &bytes).map_err(|error| io_error(format!("write {path}"), error))
+        })
+        .await
+    }
+
+    async fn delete(&self, path: &str) -> Result<()> {
+        let path = checked(path)?.to_owned();
+        self.blocking(move |shared| {
+            let file = shared.root.join(&path);
+            let removed = fs::remove_file(&file).and_then(|()| match file.parent() {
+                Some(folder) => durable::sync_folder(folder),
+                None => Ok(()),
+            });
+            match removed {
+                // A folder is no object, so there is nothing to remove.
+                Err(error) if is_absent(&error) || error.kind() == ErrorKind::IsADirectory => Ok(()),
+                done => done.map_err(|error| io_error(format!("delete {path}"), error)),
+            }
+        })
+        .await
+    }
+}
+
+impl Shared {
+    fn list(&self, prefix: String, after: String) -> Result<Page> {
+        let mut walk = match self.take_walk(&prefix, &after) {
+            Some(walk) => walk,
+            None => Walk::new(&self.root, &prefix, &after)?,
+        };
+        let mut objects = Vec::new();
+        while objects.len() < PAGE {
+            match walk.next()? {
+                Some(object) => objects.push(object),
+                None => return Ok(Page { objects, next: None }),
+            }
+        }
+        let next = objects.last().map(|last| last.path.clone());
+        if let Some(after) = next.clone() {
+            self.keep_walk(Stopped { prefix, after, walk });
+        }
+        Ok(Page { objects, next })
+    }
+
+    fn take_walk(&self, prefix: &str, after: &str) -> Option<Walk> {
+        let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = walks.iter().position(|kept| kept.prefix == prefix && kept.after == after)?;
+        Some(walks.remove(at).walk)
+    }
+
+    fn keep_walk(&self, stopped: Stopped) {
+        let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
+        walks.retain(|kept| kept.prefix != stopped.prefix || kept.after != stopped.after);
+        if walks.len() == KEPT_WALKS {
+            walks.remove(0);
+        }
+        walks.push(stopped);
+    }
+
+    fn read(&self, path: &str, etag: &str, range: Range<u64>) -> Result<Bytes> {
+        let doing = || format!("read {path}");
+        let changed = || Error::changed(format!("read {path}: it is not what it was when it was listed"));
+        let file = match File::open(self.root.join(path)) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return Err(Error::changed(doing()).because(error)),
+            Err(error) => return Err(io_error(doing(), error)),
+        };
+        let tag = |file: &File| file.metadata().map(|found| tag_of(&found)).map_err(|error| io_error(doing(), error));
+        if tag(&file)? != etag {
+            return Err(changed());
+        }
+        let size = file.metadata().map_err(|error| io_error(doing(), error))?.len();
+        let Range { start, end } = range;
+        if start > end || end > size {
+            return Err(Error::permanent(format!("read {path}: bytes {start}..{end} are outside its {size} bytes")));
+        }
+        let length = usize::try_from(end - start).permanent(doing)?;
+        let mut bytes = vec![0; length];
+        match file.read_exact_at(&mut bytes, start) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(changed()),
+            read => read.map_err(|error| io_error(doing(), error))?,
+        }
+        if tag(&file)? != etag {
+            return Err(changed());
+        }
+        Ok(Bytes::from(bytes))
+    }
+
+    fn put(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
+        if let Some(folder) = file.parent() {
+            durable::create_folders(folder)?;
+            let first = self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+            if first {
+                durable::sweep(folder)?;
+            }
+        }
+        durable::write(file, bytes)
+    }
+}
+
+/// A path that stays below the root: not empty, relative, without `.`, `..`, empty parts or NUL.
+fn checked(path: &str) -> Result<&str> {
+    let wrong = |part: &str| matches!(part, "" | "." | "..") || part.contains('\0');
+    match path.split('/').any(wrong) {
+        true => Err(Error::permanent(format!("{path:?} is no path of an object"))),
+        false => Ok(path),
+    }
+}
+
+fn meta_of(path: String, found: &Metadata) -> ObjectMeta {
+    ObjectMeta { path, size: found.len(), etag: tag_of(found) }
+}
+
+fn tag_of(found: &Metadata) -> String {
+    format!("{:x}-{:x}.{:x}-{:x}", found.size(), found.mtime(), found.mtime_nsec(), found.ino())
+}
+
+/// There is no such object, be it that a part of its path is missing or is a file.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Names and rights stay as they are until someone changes them; of anything else (too many open files, a full disk,
+/// a network share that stutters) a later try may be spared.
+pub(crate) fn io_error(doing: String, error: io::Error) -> Error {
+    let permanent = matches!(
+        error.kind(),
+        ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::IsADirectory
+            | ErrorKind::NotADirectory
+            | ErrorKind::InvalidFilename
+            | ErrorKind::InvalidInput
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::FileTooLarge
+            | ErrorKind::Unsupported
+    ) || error.raw_os_error() == Some(libc::ELOOP);
+    if permanent { Error::permanent(doing).because(error) } else { Error::transient(doing).because(error) }
+}

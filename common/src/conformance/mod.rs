@@ -5,4 +5,5 @@ pub mod catalog;
 pub mod index;
 pub mod jobs;
 pub mod objects;
+pub mod seed;
 pub mod tasks;

@@ -1,0 +1,77 @@
+//! Measures the flat index: put, seal and one batch of queries, e.g.
+//! `cargo run --release -p imagefleet-adapters --example flat_search -- 370000 512 1000 100`.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "an example for people")]
+
+use imagefleet_adapters::index::flat::FlatIndex;
+use imagefleet_common::{
+    ids::{CollectionId, CorpusId},
+    job::spec::{CollectionSpec, Hnsw, IndexKind, IndexSection, Limits, Precision},
+    ports::index::{Index, Payload, Point, Queries, Scope},
+    work::ChunkRef,
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use std::time::Instant;
+
+/// Points a shard: one zip of YFCC100M.
+const SHARD: usize = 23_000;
+
+fn unit(random: &mut StdRng, dims: usize) -> Vec<f32> {
+    let values: Vec<f32> = (0..dims).map(|_| random.random_range(-1.0..1.0)).collect();
+    let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+    values.into_iter().map(|value| value / length).collect()
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize, left_out: usize| arguments.get(at).map_or(left_out, |text| text.parse().unwrap());
+    let (rows, dims, count, k) = (number(0, 370_000), number(1, 512), number(2, 1_000), number(3, 100));
+    let kind = if arguments.iter().any(|text| text == "hnsw") { IndexKind::Hnsw } else { IndexKind::FlatIp };
+    let folder = tempfile::tempdir().unwrap();
+    let index = FlatIndex::open(folder.path()).await.unwrap();
+    let spec = CollectionSpec {
+        id: CollectionId("measured".into()),
+        corpus: CorpusId("measured".into()),
+        model_path: String::new(),
+        revision: String::new(),
+        precision: Precision::F32,
+        preprocessing: String::new(),
+        limits: Limits::default(),
+        dims,
+        batch: 32,
+        storage: IndexSection { kind, hnsw: Hnsw::default() },
+    };
+    index.ensure(&spec).await.unwrap();
+
+    let mut random = StdRng::seed_from_u64(1);
+    let mut putting = std::time::Duration::ZERO;
+    for start in (0..rows).step_by(1_024) {
+        let points: Vec<Point> = (start..rows.min(start + 1_024))
+            .map(|n| Point { key: format!("{n:09}"), vector: unit(&mut random, dims), payload: Payload::default() })
+            .collect();
+        let at = ChunkRef { shard: (start / SHARD) as i64, version: 1, chunk: (start / 1_024) as i64 };
+        let began = Instant::now();
+        index.put(&spec.id, at, 1, &points).await.unwrap();
+        putting += began.elapsed();
+    }
+    println!("put {rows} × {dims}: {putting:.2?}, {:.0} points/s", rows as f64 / putting.as_secs_f64());
+    let shards: Vec<i64> = (0..=(rows / SHARD) as i64).collect();
+    let began = Instant::now();
+    index.seal(&spec.id, &shards).await.unwrap();
+    println!("seal: {:.2?}", began.elapsed());
+    let queries = Queries { dims, values: (0..count).flat_map(|_| unit(&mut random, dims)).collect() };
+    for round in 1..=4 {
+        let began = Instant::now();
+        let found = index.search(&spec.id, &queries, k, &Scope::All).await.unwrap();
+        let took = began.elapsed();
+        let rate = 2.0 * (rows * dims * count) as f64 / took.as_secs_f64() / 1e9;
+        println!(
+            "search {round}: {count} queries, k {k}: {took:.2?}, {rate:.0} GFLOP/s, best {:.4}",
+            found[0][0].score
+        );
+    }
+    let one = Queries { dims, values: queries.values[..dims].to_vec() };
+    let began = Instant::now();
+    index.search(&spec.id, &one, k, &Scope::All).await.unwrap();
+    println!("one query: {:.2?}", began.elapsed());
+}

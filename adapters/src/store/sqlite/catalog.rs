@@ -1,0 +1,189 @@
+//! What the catalog and the ledger say.
+
+use super::{Conn, Done, Fault, rows, views::unsigned};
+use imagefleet_common::{
+    ids::{CollectionId, CorpusId, JobId},
+    job::spec::{CollectionSpec, CorpusSpec},
+    ledger::{Counts, RejectedRow},
+    ports::{
+        catalog::{Chunk, ChunkLedger, Shard},
+        tasks::ChunkCut,
+    },
+    work::ChunkRef,
+};
+use sqlx::{Row, sqlite::SqliteRow};
+
+pub(super) async fn corpus(conn: &mut Conn, id: &CorpusId) -> Done<Option<CorpusSpec>> {
+    let row = sqlx::query("SELECT spec FROM corpus WHERE id = ?").bind(&id.0).fetch_optional(conn).await?;
+    row.map(|row| Ok(serde_json::from_str(row.try_get("spec")?)?)).transpose()
+}
+
+pub(super) async fn collection(conn: &mut Conn, id: &CollectionId) -> Done<Option<CollectionSpec>> {
+    let row = sqlx::query("SELECT spec FROM collection WHERE id = ?").bind(&id.0).fetch_optional(conn).await?;
+    row.map(|row| Ok(serde_json::from_str(row.try_get("spec")?)?)).transpose()
+}
+
+macro_rules! select_shard {
+    ($rest:literal) => {
+        concat!("SELECT s.number, s.path, s.version, s.listing, s.missing, s.removed FROM shard s ", $rest)
+    };
+}
+
+fn read_shard(row: &SqliteRow) -> Done<Shard> {
+    Ok(Shard {
+        number: row.try_get("number")?,
+        path: row.try_get("path")?,
+        version: row.try_get("version")?,
+        listing: row.try_get("listing")?,
+        missing: unsigned(row, "missing")?,
+        removed: row.try_get("removed")?,
+    })
+}
+
+pub(super) async fn shards(conn: &mut Conn, corpus: &CorpusId) -> Done<Vec<Shard>> {
+    let found =
+        sqlx::query(select_shard!("WHERE s.corpus = ? ORDER BY s.number")).bind(&corpus.0).fetch_all(conn).await?;
+    found.iter().map(read_shard).collect()
+}
+
+pub(super) async fn shard(conn: &mut Conn, corpus: &CorpusId, number: i64) -> Done<Option<Shard>> {
+    let row = sqlx::query(select_shard!("WHERE s.corpus = ? AND s.number = ?"))
+        .bind(&corpus.0)
+        .bind(number)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(read_shard).transpose()
+}
+
+pub(super) async fn job_shards(conn: &mut Conn, job: JobId) -> Done<Vec<Shard>> {
+    let found = sqlx::query(select_shard!(
+        "JOIN job_shard n ON n.corpus = s.corpus AND n.shard = s.number WHERE n.job = ? ORDER BY s.number"
+    ))
+    .bind(job.to_string())
+    .fetch_all(conn)
+    .await?;
+    found.iter().map(read_shard).collect()
+}
+
+fn read_ref(row: &SqliteRow) -> Done<ChunkRef> {
+    Ok(ChunkRef { shard: row.try_get("shard")?, version: row.try_get("version")?, chunk: row.try_get("chunk")? })
+}
+
+fn unsigned_option(row: &SqliteRow, column: &str) -> Done<Option<u64>> {
+    let value: Option<i64> = row.try_get(column)?;
+    value.map(|_| unsigned(row, column)).transpose()
+}
+
+pub(super) async fn chunks(conn: &mut Conn, collection: &CollectionId, shard: i64) -> Done<Vec<Chunk>> {
+    let found = sqlx::query(
+        "SELECT k.shard, k.version, k.chunk, k.first, coalesce(c.stop, k.stop) AS stop, k.offset, k.listing,
+                CASE WHEN c.stop IS NULL THEN k.pictures ELSE c.pictures END AS pictures
+         FROM collection o JOIN chunk k ON k.corpus = o.corpus
+         LEFT JOIN chunk_cut c ON c.collection = o.id AND c.shard = k.shard AND c.chunk = k.chunk
+         WHERE o.id = ? AND k.shard = ? AND k.collection IN ('', o.id) ORDER BY k.chunk",
+    )
+    .bind(&collection.0)
+    .bind(shard)
+    .fetch_all(conn)
+    .await?;
+    found
+        .iter()
+        .map(|row| {
+            let at = read_ref(row)?;
+            let cut = ChunkCut {
+                chunk: at.chunk,
+                first: unsigned(row, "first")?,
+                end: unsigned_option(row, "stop")?,
+                offset: unsigned(row, "offset")?,
+                pictures: unsigned_option(row, "pictures")?,
+                listing: row.try_get("listing")?,
+            };
+            Ok(Chunk { at, cut })
+        })
+        .collect()
+}
+
+pub(super) async fn ledger(conn: &mut Conn, job: JobId) -> Done<Vec<ChunkLedger>> {
+    let found = sqlx::query(
+        "SELECT k.shard, k.version, k.chunk, s.path, t.id, t.state, t.epoch, t.error, t.lost,
+                CASE WHEN c.stop IS NULL THEN k.pictures ELSE c.pictures END AS pictures,
+                l.seen, l.embedded, l.unattributed, l.rejected, l.artifact
+         FROM job j JOIN job_shard n ON n.job = j.id
+         JOIN shard s ON s.corpus = n.corpus AND s.number = n.shard
+         JOIN chunk k ON k.corpus = n.corpus AND k.shard = n.shard AND k.collection IN ('', j.collection)
+         JOIN task t ON t.kind = 'embed' AND t.collection = j.collection AND t.shard = k.shard AND t.chunk = k.chunk
+                     AND t.version = k.version
+         LEFT JOIN chunk_cut c ON c.collection = j.collection AND c.shard = k.shard AND c.chunk = k.chunk
+         LEFT JOIN ledger_chunk l ON l.collection = j.collection AND l.shard = k.shard AND l.chunk = k.chunk
+         WHERE j.id = ? ORDER BY k.shard, k.chunk",
+    )
+    .bind(job.to_string())
+    .fetch_all(conn)
+    .await?;
+    found.iter().map(read_ledger).collect()
+}
+
+fn read_ledger(row: &SqliteRow) -> Done<ChunkLedger> {
+    let rejected: Option<&str> = row.try_get("rejected")?;
+    let counts = match rejected {
+        None => None,
+        Some(rejected) => Some(Counts {
+            seen: unsigned(row, "seen")?,
+            embedded: unsigned(row, "embedded")?,
+            rejected: serde_json::from_str(rejected)?,
+            unattributed: unsigned(row, "unattributed")?,
+        }),
+    };
+    Ok(ChunkLedger {
+        at: read_ref(row)?,
+        shard: row.try_get("path")?,
+        task: rows::parsed(row, "id")?,
+        state: rows::state(row)?,
+        epoch: row.try_get("epoch")?,
+        pictures: unsigned_option(row, "pictures")?,
+        counts,
+        artifact: row.try_get("artifact")?,
+        error: row.try_get("error")?,
+        lost_at: row.try_get("lost")?,
+    })
+}
+
+pub(super) async fn rejected(conn: &mut Conn, collection: &CollectionId, chunk: ChunkRef) -> Done<Vec<RejectedRow>> {
+    let found = sqlx::query(
+        "SELECT r.key, r.path, r.entry, r.reason, r.detail FROM ledger_chunk l
+         JOIN ledger_rejected r ON r.collection = l.collection AND r.shard = l.shard AND r.chunk = l.chunk
+         WHERE l.collection = ? AND l.shard = ? AND l.chunk = ? AND l.version = ?
+         ORDER BY r.key, r.entry, r.reason, r.detail",
+    )
+    .bind(&collection.0)
+    .bind(chunk.shard)
+    .bind(chunk.chunk)
+    .bind(chunk.version)
+    .fetch_all(conn)
+    .await?;
+    found.iter().map(read_rejected).collect()
+}
+
+fn read_rejected(row: &SqliteRow) -> Done<RejectedRow> {
+    let reason: &str = row.try_get("reason")?;
+    Ok(RejectedRow {
+        key: row.try_get("key")?,
+        shard: row.try_get("path")?,
+        entry: row.try_get("entry")?,
+        reason: serde_json::from_value(reason.into()).map_err(|_| Fault::unreadable("reason", reason))?,
+        detail: row.try_get("detail")?,
+    })
+}
+
+/// Does nothing to a shard that is there, which it may be again by now.
+pub(super) async fn swept(conn: &mut Conn, corpus: &CorpusId, shard: i64) -> Done<()> {
+    for query in [
+        "DELETE FROM ledger_chunk WHERE collection IN (SELECT id FROM collection WHERE corpus = ?1) AND shard IN
+             (SELECT number FROM shard WHERE corpus = ?1 AND number = ?2 AND removed)",
+        "DELETE FROM chunk WHERE corpus = ?1 AND shard IN
+             (SELECT number FROM shard WHERE corpus = ?1 AND number = ?2 AND removed)",
+    ] {
+        sqlx::query(query).bind(&corpus.0).bind(shard).execute(&mut *conn).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! A listing's effect on the catalog: the shard's version, its chunks, and their embed tasks.
+//!
+//! A chunk stands in the catalog at one version. When it is cut anew, everything about its old version goes in the
+//! same transaction: its ledger rows, what jobs need of it, and its tasks that have not begun.
+
+use super::{
+    Conn, Done,
+    ledger::{self, integer},
+    rows::{self, TaskRow, select_task},
+};
+use imagefleet_common::{
+    Error,
+    ids::{CollectionId, CorpusId, JobId},
+    ports::tasks::{ChunkCut, Listing},
+    task::{Event, RetryRules, State},
+    work::{ChunkRef, Work},
+};
+use sqlx::Row;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) async fn listed(
+    conn: &mut Conn,
+    row: &TaskRow,
+    corpus: &CorpusId,
+    shard: i64,
+    found: &Listing,
+    rules: &RetryRules,
+) -> Done<()> {
+    let known = sqlx::query("SELECT version, listing FROM shard WHERE corpus = ? AND number = ?")
+        .bind(&corpus.0)
+        .bind(shard)
+        .fetch_one(&mut *conn)
+        .await?;
+    let changed = superseded(conn, corpus, shard).await?;
+    if known.try_get::<&str, _>("listing")? != found.listing || !changed.is_empty() {
+        let version = known.try_get::<i64, _>("version")? + 1;
+        replace(conn, corpus, shard, version, found, &changed).await?;
+        drop_outdated(conn, corpus, shard, rules).await?;
+        sqlx::query("UPDATE shard SET version = ?, listing = ? WHERE corpus = ? AND number = ?")
+            .bind(version)
+            .bind(&found.listing)
+            .bind(&corpus.0)
+            .bind(shard)
+            .execute(&mut *conn)
+            .await?;
+    }
+    sqlx::query("UPDATE shard SET missing = ? WHERE corpus = ? AND number = ?")
+        .bind(integer(found.missing)?)
+        .bind(&corpus.0)
+        .bind(shard)
+        .execute(&mut *conn)
+        .await?;
+    spawn(conn, row, corpus, shard, rules).await
+}
+
+/// Chunks in whose place a reader found something else. They cannot be opened again as they are, so they are cut
+/// anew even where the listing is back at what it was.
+async fn superseded(conn: &mut Conn, corpus: &CorpusId, shard: i64) -> Done<BTreeSet<i64>> {
+    let found = sqlx::query(
+        "SELECT c.chunk FROM chunk c
+         JOIN task t ON t.corpus = c.corpus AND t.shard = c.shard AND t.chunk = c.chunk AND t.version = c.version
+         WHERE c.corpus = ? AND c.shard = ? AND t.kind = 'embed' AND t.state = 'superseded'",
+    )
+    .bind(&corpus.0)
+    .bind(shard)
+    .fetch_all(conn)
+    .await?;
+    found.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Puts the new cuts in place of the old chunks, all but those that may stay.
+async fn replace(
+    conn: &mut Conn,
+    corpus: &CorpusId,
+    shard: i64,
+    version: i64,
+    found: &Listing,
+    changed: &BTreeSet<i64>,
+) -> Done<()> {
+    let cuts: BTreeMap<i64, &ChunkCut> = found.chunks.iter().map(|cut| (cut.chunk, cut)).collect();
+    if cuts.len() != found.chunks.len() {
+        return Err(Error::permanent(format!("the listing of shard {shard} gives a chunk's number twice")).into());
+    }
+    let kept =
+        if found.keeps_equal_chunks { kept(conn, corpus, shard, &cuts, changed).await? } else { BTreeSet::new() };
+    for chunk in numbers(conn, corpus, shard).await?.difference(&kept) {
+        sqlx::query(
+            "DELETE FROM ledger_chunk WHERE shard = ? AND chunk = ?
+             AND collection IN (SELECT id FROM collection WHERE corpus = ?)",
+        )
+        .bind(shard)
+        .bind(chunk)
+        .bind(&corpus.0)
+        .execute(&mut *conn)
+        .await?;
+        sqlx::query("DELETE FROM chunk WHERE corpus = ? AND shard = ? AND chunk = ?")
+            .bind(&corpus.0)
+            .bind(shard)
+            .bind(chunk)
+            .execute(&mut *conn)
+            .await?;
+    }
+    for cut in cuts.values().filter(|cut| !kept.contains(&cut.chunk)) {
+        sqlx::query(
+            "INSERT INTO chunk (corpus, shard, chunk, version, first, stop, offset, pictures, listing)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&corpus.0)
+        .bind(shard)
+        .bind(cut.chunk)
+        .bind(version)
+        .bind(integer(cut.first)?)
+        .bind(cut.end.map(integer).transpose()?)
+        .bind(integer(cut.offset)?)
+        .bind(cut.pictures.map(integer).transpose()?)
+        .bind(&cut.listing)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn numbers(conn: &mut Conn, corpus: &CorpusId, shard: i64) -> Done<BTreeSet<i64>> {
+    let found = sqlx::query("SELECT chunk FROM chunk WHERE corpus = ? AND shard = ?")
+        .bind(&corpus.0)
+        .bind(shard)
+        .fetch_all(conn)
+        .await?;
+    found.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// The chunks that stay: cut by an earlier listing under the same number with the same content, together with what
+/// collections split off them. All parts of a content stay, or none: one whose part was superseded goes, and so does
+/// one whose part stands in the way of a number that the new listing uses.
+async fn kept(
+    conn: &mut Conn,
+    corpus: &CorpusId,
+    shard: i64,
+    cuts: &BTreeMap<i64, &ChunkCut>,
+    changed: &BTreeSet<i64>,
+) -> Done<BTreeSet<i64>> {
+    let found =
+        sqlx::query("SELECT chunk, collection, listing FROM chunk WHERE corpus = ? AND shard = ? AND listing <> ''")
+            .bind(&corpus.0)
+            .bind(shard)
+            .fetch_all(conn)
+            .await?;
+    let mut parts = BTreeMap::<String, (bool, Vec<i64>)>::new();
+    for row in &found {
+        let (chunk, listing): (i64, String) = (row.try_get("chunk")?, row.try_get("listing")?);
+        let cut = cuts.get(&chunk);
+        let is_whole = row.try_get::<&str, _>("collection")?.is_empty();
+        let fits = match is_whole {
+            true => cut.is_some_and(|cut| cut.listing == listing),
+            false => cut.is_none(),
+        };
+        let (all_fit, chunks) = parts.entry(listing).or_insert((true, Vec::new()));
+        *all_fit &= fits && !changed.contains(&chunk);
+        chunks.push(chunk);
+    }
+    Ok(parts.into_values().filter(|(all_fit, _)| *all_fit).flat_map(|(_, chunks)| chunks).collect())
+}
+
+/// Nobody needs the embed tasks of chunks that are no longer there; those that have not begun are cancelled.
+async fn drop_outdated(conn: &mut Conn, corpus: &CorpusId, shard: i64, rules: &RetryRules) -> Done<()> {
+    let outdated = sqlx::query(select_task!(
+        "WHERE t.corpus = ? AND t.shard = ? AND t.kind = 'embed' AND NOT EXISTS (
+             SELECT 1 FROM chunk c WHERE c.corpus = t.corpus AND c.shard = t.shard AND c.chunk = t.chunk
+             AND c.version = t.version)"
+    ))
+    .bind(&corpus.0)
+    .bind(shard)
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in TaskRow::read_all(&outdated)? {
+        sqlx::query("DELETE FROM job_task WHERE task = ?").bind(row.id.to_string()).execute(&mut *conn).await?;
+        rows::apply_all(conn, vec![row], &Event::Unneeded, rules).await?;
+    }
+    Ok(())
+}
+
+/// Every job that wants this listing needs the embed task of each chunk, in the job's own collection.
+async fn spawn(conn: &mut Conn, list: &TaskRow, corpus: &CorpusId, shard: i64, rules: &RetryRules) -> Done<()> {
+    let jobs = sqlx::query(
+        "SELECT j.id, j.collection FROM job_task n JOIN job j ON j.id = n.job
+         WHERE n.task = ? AND j.state IN ('running', 'blocked') ORDER BY j.id",
+    )
+    .bind(list.id.to_string())
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut by_collection = BTreeMap::<CollectionId, Vec<JobId>>::new();
+    for row in &jobs {
+        by_collection.entry(CollectionId(row.try_get("collection")?)).or_default().push(rows::parsed(row, "id")?);
+    }
+    for (collection, jobs) in by_collection {
+        let model = ledger::collection(conn, &collection).await?;
+        let chunks = sqlx::query(
+            "SELECT version, chunk FROM chunk WHERE corpus = ? AND shard = ? AND collection IN ('', ?) ORDER BY chunk",
+        )
+        .bind(&corpus.0)
+        .bind(shard)
+        .bind(&collection.0)
+        .fetch_all(&mut *conn)
+        .await?;
+        for row in &chunks {
+            let chunk = ChunkRef { shard, version: row.try_get("version")?, chunk: row.try_get("chunk")? };
+            let work = Work::Embed { collection: collection.clone(), chunk };
+            need_embedded(conn, &work, model.model(), &jobs, rules).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn need_embedded(conn: &mut Conn, work: &Work, model: &str, jobs: &[JobId], rules: &RetryRules) -> Done<()> {
+    let now = rows::now(conn).await?;
+    let mut row = match rows::task(conn, work.id()).await? {
+        Some(row) => row,
+        None => rows::insert(conn, work, model, State::Ready, now).await?,
+    };
+    let mut newly_needed = false;
+    for job in jobs {
+        newly_needed |= rows::need(conn, *job, row.id).await?;
+    }
+    // What a person has not retried stays dead for the jobs that know of it; a new job tries for itself.
+    let reopen = match row.task.state {
+        State::Cancelled => true,
+        State::Dead => newly_needed,
+        _ => false,
+    };
+    if reopen {
+        let _ = rows::apply(conn, &mut row, &Event::Reopened { now }, rules).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! The ports, each method a transaction: what is done stands in the modules beside this one.
+
+use super::{
+    Fault, SqliteStore, Tell, advance, catalog, claim, control, ends, plan, publish, rows, sessions, submit, views,
+};
+use async_trait::async_trait;
+use imagefleet_common::{
+    error::Result,
+    ids::{CollectionId, CorpusId, JobId, Millis, Queue, SessionId},
+    job::spec::{CollectionSpec, CorpusSpec},
+    ledger::RejectedRow,
+    ports::{
+        broker::Message,
+        catalog::{Catalog, Chunk, ChunkLedger, Shard},
+        jobs::{Control, JobState, JobView, Jobs, NewJob, Plan, Planned, Progress, Step, Submitted, TaskView},
+        tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, Tasks, Written},
+    },
+    work::ChunkRef,
+};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// One write transaction: `write!(store, Tell, "what is done", |conn| future)`.
+macro_rules! write {
+    ($store:expr, $tell:expr, $doing:expr, |$conn:ident| $body:expr) => {{
+        let done = async {
+            let mut tx = $store.begin().await?;
+            let $conn = &mut *tx;
+            let done = $body.await?;
+            let tell = $tell(&done);
+            $store.commit(tx, tell).await?;
+            Ok::<_, Fault>(done)
+        };
+        done.await.map_err(|fault| fault.doing($doing))
+    }};
+}
+
+/// One snapshot.
+macro_rules! read {
+    ($store:expr, $doing:expr, |$conn:ident| $body:expr) => {{
+        let done = async {
+            let mut tx = $store.snapshot().await?;
+            let $conn = &mut *tx;
+            $body.await
+        };
+        done.await.map_err(|fault: Fault| fault.doing($doing))
+    }};
+}
+
+fn always<T>(_: &T) -> Tell {
+    Tell::Everyone
+}
+
+fn never<T>(_: &T) -> Tell {
+    Tell::Nobody
+}
+
+fn if_done(written: &Written) -> Tell {
+    match written {
+        Written::Done => Tell::Everyone,
+        Written::Stale => Tell::Nobody,
+    }
+}
+
+fn if_granted(claim: &Claim) -> Tell {
+    match claim {
+        Claim::Granted(_) => Tell::Everyone,
+        Claim::Refused(_) | Claim::SessionGone => Tell::Nobody,
+    }
+}
+
+#[async_trait]
+impl Tasks for SqliteStore {
+    async fn queues(&self) -> Result<Vec<QueueLoad>> {
+        read!(self, "count the queues' tasks", |conn| publish::queues(conn, &self.settings))
+    }
+
+    async fn mark(&self, queue: &Queue, limit: usize, token: Uuid, republish_after: Duration) -> Result<Vec<Message>> {
+        let doing = || format!("mark tasks of queue {queue}");
+        write!(self, never, doing(), |conn| publish::mark(conn, queue, limit, token, republish_after))
+    }
+
+    async fn published(&self, token: Uuid) -> Result<()> {
+        write!(self, never, "mark tasks as published", |conn| publish::published(conn, token))
+    }
+
+    async fn open_session(&self, session: &NewSession) -> Result<()> {
+        let doing = || format!("open session {}", session.id);
+        write!(self, always, doing(), |conn| sessions::open(conn, session, &self.settings.retry))
+    }
+
+    async fn beat(&self, session: SessionId) -> Result<Beat> {
+        write!(self, never, format!("extend the lease of session {session}"), |conn| sessions::beat(conn, session))
+    }
+
+    async fn close_session(&self, session: SessionId) -> Result<()> {
+        let doing = || format!("close session {session}");
+        write!(self, always, doing(), |conn| sessions::close(conn, session, &self.settings.retry))
+    }
+
+    async fn reap(&self) -> Result<Vec<SessionId>> {
+        let doing = "end sessions that are past their lease";
+        if !read!(self, doing, |conn| sessions::any_expired(conn))? {
+            return Ok(Vec::new());
+        }
+        write!(self, always, doing, |conn| sessions::reap(conn, &self.settings.retry))
+    }
+
+    async fn claim(&self, message: &Message, session: SessionId, claim: Uuid) -> Result<Claim> {
+        let doing = || format!("claim task {}", message.task);
+        let rules = &self.settings.retry;
+        write!(self, if_granted, doing(), |conn| claim::claim(conn, message, session, claim, rules))
+    }
+
+    async fn progress(&self, holding: Holding, done: u64) -> Result<Written> {
+        let doing = || format!("note the progress of task {}", holding.task);
+        write!(self, never, doing(), |conn| ends::progress(conn, holding, done))
+    }
+
+    async fn succeed(&self, holding: Holding, outcome: &Outcome) -> Result<Written> {
+        let doing = || format!("end task {}", holding.task);
+        write!(self, if_done, doing(), |conn| ends::succeed(conn, holding, outcome, &self.settings.retry))
+    }
+
+    async fn fail(&self, holding: Holding, failure: &Failure) -> Result<Written> {
+        let doing = || format!("note the failure of task {}", holding.task);
+        write!(self, if_done, doing(), |conn| ends::fail(conn, holding, failure, &self.settings.retry))
+    }
+
+    async fn hand_back(&self, holding: Holding, delay: Duration) -> Result<Written> {
+        let doing = || format!("hand back task {}", holding.task);
+        write!(self, if_done, doing(), |conn| ends::hand_back(conn, holding, delay, &self.settings.retry))
+    }
+
+    async fn embed_again(&self, seal: Holding, chunk: ChunkRef) -> Result<bool> {
+        let doing = || format!("have {chunk} embedded again");
+        write!(self, always, doing(), |conn| ends::embed_again(conn, seal, chunk, &self.settings.retry))
+    }
+
+    async fn now(&self) -> Result<Millis> {
+        read!(self, "read the database's clock", |conn| rows::now(conn))
+    }
+}
+
+#[async_trait]
+impl Jobs for SqliteStore {
+    async fn submit(&self, job: &NewJob) -> Result<Submitted> {
+        let doing = || format!("submit job {:?}", job.name);
+        write!(self, always, doing(), |conn| submit::submit(conn, job, &self.settings.retry))
+    }
+
+    async fn job(&self, job: JobId) -> Result<Option<JobView>> {
+        read!(self, format!("look up job {job}"), |conn| views::job(conn, job))
+    }
+
+    async fn jobs(&self) -> Result<Vec<JobView>> {
+        read!(self, "list the jobs", |conn| views::jobs(conn))
+    }
+
+    async fn plan(&self, job: JobId, plan: &Plan) -> Result<Planned> {
+        write!(self, always, format!("plan job {job}"), |conn| plan::plan(conn, job, plan, &self.settings.retry))
+    }
+
+    async fn advance(&self) -> Result<Vec<(JobId, Step)>> {
+        let candidates = read!(self, "look for jobs to advance", |conn| advance::candidates(conn))?;
+        let mut steps = Vec::new();
+        for (job, state) in candidates {
+            if state == JobState::Cancelling {
+                steps.extend(self.advance_cancelling(job).await?.map(|step| (job, step)));
+                continue;
+            }
+            while let Some(step) = self.advance_once(job).await? {
+                steps.push((job, step));
+            }
+        }
+        Ok(steps)
+    }
+
+    async fn control(&self, job: JobId, control: Control) -> Result<()> {
+        let doing = || format!("control job {job} ({control:?})");
+        write!(self, always, doing(), |conn| control::control(conn, job, control, &self.settings.retry))?;
+        if control == Control::Cancel {
+            self.cancel_tasks(job).await?;
+        }
+        Ok(())
+    }
+
+    async fn progress(&self, job: JobId) -> Result<Progress> {
+        read!(self, format!("count the progress of job {job}"), |conn| views::progress(conn, job))
+    }
+
+    async fn tasks(&self, job: JobId) -> Result<Vec<TaskView>> {
+        read!(self, format!("list the tasks of job {job}"), |conn| views::tasks(conn, job))
+    }
+}
+
+impl SqliteStore {
+    async fn advance_once(&self, job: JobId) -> Result<Option<Step>> {
+        let tell = |step: &Option<Step>| if step.is_some() { Tell::Everyone } else { Tell::Nobody };
+        write!(self, tell, format!("advance job {job}"), |conn| advance::step(conn, job, &self.settings.retry))
+    }
+
+    async fn advance_cancelling(&self, job: JobId) -> Result<Option<Step>> {
+        self.cancel_tasks(job).await?;
+        let tell = |step: &Option<Step>| if step.is_some() { Tell::Everyone } else { Tell::Nobody };
+        write!(self, tell, format!("cancel job {job}"), |conn| advance::finish_cancelling(conn, job))
+    }
+
+    /// In as many transactions as the job is large. Whatever is left when this is interrupted, `advance` does.
+    async fn cancel_tasks(&self, job: JobId) -> Result<()> {
+        let rules = &self.settings.retry;
+        while write!(self, never, format!("cancel tasks of job {job}"), |conn| control::cancel_some(conn, job, rules))?
+        {
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Catalog for SqliteStore {
+    async fn corpus(&self, id: &CorpusId) -> Result<Option<CorpusSpec>> {
+        read!(self, format!("look up corpus {id}"), |conn| catalog::corpus(conn, id))
+    }
+
+    async fn collection(&self, id: &CollectionId) -> Result<Option<CollectionSpec>> {
+        read!(self, format!("look up collection {id}"), |conn| catalog::collection(conn, id))
+    }
+
+    async fn shards(&self, corpus: &CorpusId) -> Result<Vec<Shard>> {
+        read!(self, format!("list the shards of corpus {corpus}"), |conn| catalog::shards(conn, corpus))
+    }
+
+    async fn shard(&self, corpus: &CorpusId, number: i64) -> Result<Option<Shard>> {
+        read!(self, format!("look up shard {number} of corpus {corpus}"), |conn| catalog::shard(conn, corpus, number))
+    }
+
+    async fn job_shards(&self, job: JobId) -> Result<Vec<Shard>> {
+        read!(self, format!("list the shards of job {job}"), |conn| catalog::job_shards(conn, job))
+    }
+
+    async fn chunks(&self, collection: &CollectionId, shard: i64) -> Result<Vec<Chunk>> {
+        read!(self, format!("list the chunks of shard {shard}"), |conn| catalog::chunks(conn, collection, shard))
+    }
+
+    async fn ledger(&self, job: JobId) -> Result<Vec<ChunkLedger>> {
+        read!(self, format!("read the ledger of job {job}"), |conn| catalog::ledger(conn, job))
+    }
+
+    async fn rejected(&self, collection: &CollectionId, chunk: ChunkRef) -> Result<Vec<RejectedRow>> {
+        read!(self, format!("list the rejected pictures of {chunk}"), |conn| catalog::rejected(conn, collection, chunk))
+    }
+
+    async fn swept(&self, corpus: &CorpusId, shard: i64) -> Result<()> {
+        let doing = || format!("forget shard {shard} of corpus {corpus}");
+        write!(self, never, doing(), |conn| catalog::swept(conn, corpus, shard))
+    }
+}

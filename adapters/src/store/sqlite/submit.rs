@@ -1,0 +1,142 @@
+//! Submissions: one job for each spec, however often it is submitted.
+
+use super::{Conn, Done, control, ledger, rows};
+use imagefleet_common::{
+    Error,
+    ids::{JobId, Millis},
+    job::spec::CollectionSpec,
+    ports::jobs::{How, JobState, NewJob, Submitted},
+    task::{Event, RetryRules, State},
+    work::{Stage, Work},
+};
+
+pub(super) async fn submit(conn: &mut Conn, job: &NewJob, rules: &RetryRules) -> Done<Submitted> {
+    sqlx::query("INSERT INTO corpus (id, spec) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec")
+        .bind(&job.corpus.id.0)
+        .bind(serde_json::to_string(&job.corpus)?)
+        .execute(&mut *conn)
+        .await?;
+    put_collection(conn, &job.collection).await?;
+    let now = rows::now(conn).await?;
+    let known =
+        sqlx::query("SELECT id, state FROM job WHERE hash = ?").bind(&job.hash).fetch_optional(&mut *conn).await?;
+    let (id, how) = match known {
+        None => {
+            insert(conn, job, now).await?;
+            (job.id, How::New)
+        }
+        Some(row) => {
+            let id: JobId = rows::parsed(&row, "id")?;
+            let how = match control::state(&row)? {
+                // The same submission again: its answer was lost.
+                JobState::Submitted if id == job.id => How::New,
+                JobState::Submitted | JobState::Running => How::Active,
+                _ => {
+                    again(conn, id, job, rules).await?;
+                    How::Again
+                }
+            };
+            (id, how)
+        }
+    };
+    let cancelled = if job.replaces_same_name { cancel_others(conn, id, &job.name).await? } else { Vec::new() };
+    Ok(Submitted { job: id, how, cancelled })
+}
+
+/// A collection keeps the storage settings that it was created with.
+async fn put_collection(conn: &mut Conn, spec: &CollectionSpec) -> Done<()> {
+    let known =
+        sqlx::query("SELECT 1 FROM collection WHERE id = ?").bind(&spec.id.0).fetch_optional(&mut *conn).await?;
+    if known.is_some() {
+        let known = ledger::collection(conn, &spec.id).await?;
+        if known.storage != spec.storage {
+            return Err(Error::permanent(format!(
+                "the collection {} is stored as {} and cannot be stored as {}: give the index section its first values \
+                 again, or the corpus another name",
+                spec.id,
+                serde_json::to_string(&known.storage)?,
+                serde_json::to_string(&spec.storage)?
+            ))
+            .into());
+        }
+    }
+    sqlx::query(
+        "INSERT INTO collection (id, corpus, spec) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec",
+    )
+    .bind(&spec.id.0)
+    .bind(&spec.corpus.0)
+    .bind(serde_json::to_string(spec)?)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert(conn: &mut Conn, job: &NewJob, now: Millis) -> Done<()> {
+    sqlx::query(
+        "INSERT INTO job (id, name, spec, hash, corpus, collection, priority, max_tasks, state, stage, allow_delete, created)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(job.id.to_string())
+    .bind(&job.name)
+    .bind(&job.spec)
+    .bind(&job.hash)
+    .bind(&job.corpus.id.0)
+    .bind(&job.collection.id.0)
+    .bind(job.priority)
+    .bind(job.max_tasks)
+    .bind(JobState::Submitted.name())
+    .bind(Stage::Embed.name())
+    .bind(job.allow_delete)
+    .bind(now)
+    .execute(&mut *conn)
+    .await?;
+    for work in own_work(job) {
+        let row = rows::insert(conn, &work, job.collection.model(), State::Pending, now).await?;
+        rows::need(conn, job.id, row.id).await?;
+    }
+    Ok(())
+}
+
+/// What the job does itself, after its shared work.
+fn own_work(job: &NewJob) -> Vec<Work> {
+    let id = job.id;
+    let mut work = vec![Work::Seal { job: id }, Work::Finalize { job: id }];
+    for block in 0..job.blocks {
+        work.push(Work::Retrieve { job: id, block });
+        work.extend((0..job.rerankers).map(|reranker| Work::Rerank { job: id, reranker, block }));
+    }
+    work
+}
+
+/// The job waits for a plan once more. Of its own tasks those that ended stay as they are: they may turn out to be done.
+async fn again(conn: &mut Conn, id: JobId, job: &NewJob, rules: &RetryRules) -> Done<()> {
+    sqlx::query(
+        "UPDATE job SET state = ?, stage = ?, ended = NULL, paused = 0, accept_dead = 0, allow_delete = ?, max_tasks = ?
+         WHERE id = ?",
+    )
+    .bind(JobState::Submitted.name())
+    .bind(Stage::Embed.name())
+    .bind(job.allow_delete)
+    .bind(job.max_tasks)
+    .bind(id.to_string())
+    .execute(&mut *conn)
+    .await?;
+    for row in control::own_tasks(conn, id).await?.into_iter().filter(|row| row.task.state.is_open()) {
+        rows::apply_all(conn, vec![row], &Event::Rewound, rules).await?;
+    }
+    Ok(())
+}
+
+async fn cancel_others(conn: &mut Conn, id: JobId, name: &str) -> Done<Vec<JobId>> {
+    let found = sqlx::query(
+        "UPDATE job SET state = 'cancelling' WHERE name = ? AND id <> ? AND state IN ('submitted', 'running', 'blocked')
+         RETURNING id",
+    )
+    .bind(name)
+    .bind(id.to_string())
+    .fetch_all(conn)
+    .await?;
+    let mut cancelled = found.iter().map(|row| rows::parsed(row, "id")).collect::<Done<Vec<JobId>>>()?;
+    cancelled.sort_unstable();
+    Ok(cancelled)
+}

@@ -1,0 +1,53 @@
+//! A chunk whose object has changed: its task ends and its shard is listed again, in one transaction.
+
+use super::{
+    Conn, Done, ends,
+    rows::{self, TaskRow},
+};
+use imagefleet_common::{
+    ids::CorpusId,
+    task::{Event, Holder, RetryRules},
+    work::{ChunkRef, Work},
+};
+use sqlx::Row;
+
+/// The change of a shard, counted since it was last planned, at which a person must look at it (protocol §5).
+const UNSTABLE: i64 = 3;
+
+pub(super) async fn supersede(
+    conn: &mut Conn,
+    row: &mut TaskRow,
+    chunk: ChunkRef,
+    holder: Holder,
+    detail: &str,
+    rules: &RetryRules,
+) -> Done<()> {
+    let corpus = ends::corpus(conn, row).await?;
+    let superseded = Event::Superseded { holder };
+    let list = rows::task(conn, Work::List { corpus: CorpusId(corpus.clone()), shard: chunk.shard }.id()).await?;
+    let relist = match list {
+        Some(list) if !list.task.state.is_open() && rows::is_current(conn, &corpus, chunk).await? => Some(list),
+        // Listed again since, or about to be.
+        _ => None,
+    };
+    let Some(mut list) = relist else {
+        let _ = rows::apply(conn, row, &superseded, rules).await?;
+        return ends::explain(conn, row, detail).await;
+    };
+    let changes: i64 =
+        sqlx::query("UPDATE task SET supersessions = supersessions + 1 WHERE id = ? RETURNING supersessions")
+            .bind(list.id.to_string())
+            .fetch_one(&mut *conn)
+            .await?
+            .try_get(0)?;
+    let now = rows::now(conn).await?;
+    if changes >= UNSTABLE {
+        let dead = Event::Failed { holder, permanent: true, retry_after: None, now, jitter: 0.0 };
+        let _ = rows::apply(conn, row, &dead, rules).await?;
+        return ends::explain(conn, row, &format!("unstable: changed {changes} times within one job: {detail}")).await;
+    }
+    let _ = rows::apply(conn, row, &superseded, rules).await?;
+    let _ = rows::apply(conn, &mut list, &Event::Reopened { now }, rules).await?;
+    rows::cancel_unless_wanted(conn, &mut list, rules).await?;
+    ends::explain(conn, row, detail).await
+}
