@@ -1,0 +1,65 @@
+//! Submission: a job file that was read becomes a job.
+
+use crate::Ports;
+use imagefleet_common::{
+    Result,
+    ids::{JobId, content_hash},
+    job::spec::{CollectionSpec, CorpusSpec, JobSpec, ModelIdentity, ResolvedJob, input_path},
+    ports::{
+        jobs::{NewJob, Submitted},
+        objects::Objects,
+    },
+};
+use imagefleet_retrieval::candidates::BLOCK;
+
+/// A job file with all that it names found and read.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    pub spec: JobSpec,
+    /// Names the corpus for good; see [`CorpusSpec::new`].
+    pub source_identity: String,
+    /// Path of the corpus below the object root.
+    pub source: String,
+    pub model: ModelIdentity,
+    pub articles: Vec<u8>,
+    /// Titles in `articles`.
+    pub titles: u32,
+    pub allow_delete: bool,
+    pub replaces_same_name: bool,
+}
+
+/// Stores the inputs by hash, then the job. Idempotent: the same submission is the same job.
+pub async fn submit(ports: &Ports, artifacts: &dyn Objects, submission: Submission) -> Result<Submitted> {
+    let job = new_job(&submission);
+    let articles = input_path(&content_hash(&submission.articles));
+    if artifacts.head(&articles).await?.is_none() {
+        artifacts.put(&articles, submission.articles.into()).await?;
+    }
+    ports.jobs.submit(&job).await
+}
+
+/// The job that a submission asks for.
+pub fn new_job(submission: &Submission) -> NewJob {
+    let spec = &submission.spec;
+    let corpus = CorpusSpec::new(&spec.corpus, &submission.source_identity, &submission.source);
+    let collection = CollectionSpec::new(spec, &corpus, submission.model.clone());
+    let resolved =
+        ResolvedJob { spec: spec.clone(), articles: content_hash(&submission.articles), titles: submission.titles };
+    let text = resolved.to_text();
+    // The same words over another model or folder are another job.
+    let hash = content_hash(format!("{text}\n{}\n{}", corpus.id, collection.id).as_bytes());
+    NewJob {
+        id: JobId::random(),
+        name: spec.name.clone(),
+        spec: text,
+        hash,
+        corpus,
+        collection,
+        priority: spec.priority,
+        max_tasks: 0,
+        blocks: submission.titles.div_ceil(BLOCK as u32),
+        rerankers: spec.rerankers().len() as u32,
+        allow_delete: submission.allow_delete,
+        replaces_same_name: submission.replaces_same_name,
+    }
+}
