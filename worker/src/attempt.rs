@@ -1,0 +1,125 @@
+//! One attempt: what a task's code sees of its claim, and how its end reaches the store.
+
+use crate::{Worker, events, session::Lease, stop::Stop, tasks};
+use futures::{FutureExt, future::BoxFuture};
+use imagefleet_common::{
+    Error, Result,
+    error::Next,
+    ids::Epoch,
+    ports::{
+        layered::Effect,
+        tasks::{Claimed, Failure, Holding, Outcome, Written},
+    },
+    work::{Kind, Work},
+};
+use std::{sync::Arc, time::Duration};
+
+/// A granted claim under a held lease.
+pub struct Attempt {
+    pub claimed: Claimed,
+    pub lease: Arc<Lease>,
+    /// Given when the task is not needed any more, or the worker drains.
+    pub stop: Stop,
+}
+
+/// What a task's code says at its end.
+pub enum Done {
+    Ended(Outcome),
+    /// Look again after this long; a slot is never held to wait.
+    NotYet(Duration),
+}
+
+impl Attempt {
+    pub fn work(&self) -> &Work {
+        &self.claimed.work
+    }
+
+    pub fn holding(&self) -> Holding {
+        self.claimed.holding
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.claimed.epoch
+    }
+
+    /// Where this attempt's artifact of that name goes: no other attempt writes there.
+    pub fn artifact(&self, name: &str) -> String {
+        let Holding { task, holder } = self.holding();
+        format!("tasks/{task}/{}/{name}", holder.attempt)
+    }
+
+    /// Runs to its end and writes it, unless the lease is lost on the way.
+    pub async fn run(self, worker: &Worker) {
+        let lease = Arc::clone(&self.lease);
+        tokio::select! {
+            () = self.run_under_lease(worker) => {}
+            () = lease.lost() => tracing::warn!(session = %lease.session, "dropped an attempt: the lease is lost"),
+        }
+    }
+
+    fn run_under_lease<'a>(&'a self, worker: &'a Worker) -> BoxFuture<'a, ()> {
+        async move {
+            let kind = self.work().kind();
+            let stopped = self.stop.clone();
+            let end = tokio::select! {
+                end = tasks::execute(worker, self) => end,
+                () = stopped.stopped() => Ok(Done::NotYet(Duration::ZERO)),
+            };
+            events::attempt_ended(kind, &end);
+            self.write_end(worker, kind, end).await;
+        }
+        .boxed()
+    }
+
+    async fn write_end(&self, worker: &Worker, kind: Kind, end: Result<Done>) {
+        let tasks = &worker.ports.tasks;
+        let written = match end {
+            Ok(Done::Ended(outcome)) => match self.succeed(worker, &outcome).await {
+                Err(error) if error.is_permanent() => self.fail(worker, &error).await,
+                written => written,
+            },
+            Ok(Done::NotYet(delay)) => self.persist("hand back", || tasks.hand_back(self.holding(), delay)).await,
+            Err(error) if error.next() == Next::Relist && kind == Kind::Embed => {
+                self.succeed(worker, &Outcome::Superseded { detail: error.to_string() }).await
+            }
+            Err(error) => self.fail(worker, &error).await,
+        };
+        match written {
+            Ok(Written::Done) => {}
+            // Either the first try was written and its answer lost, or another attempt has the task.
+            Ok(Written::Stale) => tracing::debug!("the attempt's end was written before or no longer counts"),
+            Err(error) => tracing::error!(%error, "the attempt's end could not be written; its lease will run out"),
+        }
+    }
+
+    async fn succeed(&self, worker: &Worker, outcome: &Outcome) -> Result<Written> {
+        self.persist("succeed", || worker.ports.tasks.succeed(self.holding(), outcome)).await
+    }
+
+    async fn fail(&self, worker: &Worker, error: &Error) -> Result<Written> {
+        let failure = match error.next() {
+            Next::GiveUp => Failure { permanent: true, retry_after: None, message: error.to_string() },
+            Next::Retry { after } => Failure { permanent: false, retry_after: after, message: error.to_string() },
+            Next::Relist => Failure { permanent: false, retry_after: None, message: error.to_string() },
+        };
+        self.persist("fail", || worker.ports.tasks.fail(self.holding(), &failure)).await
+    }
+
+    /// Repeats a write of the attempt's end while the lease is held: as long as it is, nobody else can have the task.
+    async fn persist<'a>(
+        &self,
+        doing: &'static str,
+        write: impl Fn() -> Effect<'a, Written> + Send + Sync,
+    ) -> Result<Written> {
+        loop {
+            self.lease.check()?;
+            match write().await {
+                Err(error) if !error.is_permanent() => {
+                    tracing::warn!(%error, doing, "the attempt's end was not written, trying again");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                written => return written,
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Engines: a loaded model with its thread, its processor and the pipeline in front of it. One per model, shared.
+
+use crate::pipeline::{Pipeline, stats::Stats};
+use imagefleet_common::{Error, Result, job::spec::CollectionSpec};
+use imagefleet_models::Encoder;
+use imagefleet_pictures::processor::Processor;
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+/// Loads the encoder of a model directory. Called on a thread that may block.
+pub type Load = dyn Fn(&Path) -> Result<Box<dyn Encoder>> + Send + Sync;
+
+/// The models of this worker, loaded when they are first needed.
+pub struct Engines {
+    load: Arc<Load>,
+    decoders: usize,
+    stats: Arc<Stats>,
+    /// By revision.
+    loaded: Mutex<HashMap<String, Arc<tokio::sync::OnceCell<Arc<Pipeline>>>>>,
+}
+
+impl Engines {
+    pub fn new(load: Arc<Load>, decoders: usize) -> Self {
+        Self { load, decoders, stats: Arc::default(), loaded: Mutex::default() }
+    }
+
+    /// What all pipelines did so far.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// The pipeline of a collection's model.
+    pub async fn pipeline(&self, collection: &CollectionSpec) -> Result<Arc<Pipeline>> {
+        let cell = {
+            let mut loaded = self.loaded.lock().expect("nothing panics while it holds this lock");
+            Arc::clone(loaded.entry(collection.revision.clone()).or_default())
+        };
+        cell.get_or_try_init(|| self.start(collection)).await.cloned()
+    }
+
+    async fn start(&self, collection: &CollectionSpec) -> Result<Arc<Pipeline>> {
+        let (load, path) = (Arc::clone(&self.load), collection.model_path.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let path = Path::new(&path);
+            Ok((load(path)?, Processor::read(path)?))
+        });
+        let (encoder, processor) =
+            opened.await.map_err(|error| Error::permanent("load the model").because(error)).flatten()?;
+        same("preprocessing", &collection.preprocessing, &processor.identity())?;
+        same("vector width", &collection.dims.to_string(), &encoder.dims().to_string())?;
+        let stats = Arc::clone(&self.stats);
+        Pipeline::start(encoder, processor, collection.batch, self.decoders, stats).map(Arc::new)
+    }
+}
+
+/// The model that was loaded is the one that the collection was made for.
+fn same(what: &str, collection: &str, model: &str) -> Result<()> {
+    if collection == model {
+        return Ok(());
+    }
+    Err(Error::permanent(format!(
+        "use the model: its {what} is {model}, the collection's is {collection}; the model's files have changed since the job was submitted"
+    )))
+}

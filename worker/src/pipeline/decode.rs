@@ -1,0 +1,72 @@
+//! Decoder threads: packed bytes → RGB → the model's pixels.
+
+use super::{Buffers, Candidate, Fate, Found, Packed, Raw, Ready, Request, stats::Stats};
+use bytes::Bytes;
+use imagefleet_common::{job::spec::Limits, ledger::Rejection};
+use imagefleet_pictures::{archive::zip, decode::decode, processor::Processor};
+use std::{
+    sync::{Arc, Mutex, mpsc::SyncSender},
+    time::Instant,
+};
+use tokio::sync::mpsc;
+
+pub(super) struct Decoder {
+    pub(super) raws: Arc<Mutex<mpsc::Receiver<Raw>>>,
+    pub(super) requests: SyncSender<Request>,
+    pub(super) processor: Arc<Processor>,
+    pub(super) buffers: Arc<Buffers>,
+    pub(super) stats: Arc<Stats>,
+}
+
+impl Decoder {
+    /// Decodes until the pipeline is dropped.
+    pub(super) fn run(self) {
+        while let Some(raw) = self.next() {
+            if raw.origin.is_gone() {
+                continue;
+            }
+            let start = Instant::now();
+            let decoded = self.pixels(&raw.candidate, raw.packed, &raw.limits);
+            self.stats.decode.add(start, 1);
+            drop(raw.budget);
+            let (candidate, origin) = (raw.candidate, raw.origin);
+            match decoded {
+                Ok((found, pixels)) => {
+                    let ready = Box::new(Ready { candidate, found, pixels, origin });
+                    if self.requests.send(Request::Picture(ready)).is_err() {
+                        return;
+                    }
+                }
+                Err(rejection) => origin.answer(candidate, Fate::Rejected(rejection)),
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Raw> {
+        self.raws.lock().expect("decoding happens outside this lock").blocking_recv()
+    }
+
+    fn pixels(&self, candidate: &Candidate, packed: Packed, limits: &Limits) -> Result<(Found, Vec<f32>), Rejection> {
+        let (bytes, offset, length, crc32) = unpack(packed, limits)?;
+        let picture = decode(&bytes, limits)?;
+        tracing::trace!(key = candidate.key, width = picture.width, height = picture.height, "decoded");
+        let side = self.processor.side() as usize;
+        let mut pixels = self.buffers.take(3 * side * side);
+        self.processor.prepare(&picture, &mut pixels);
+        Ok((Found { offset, length, crc32, width: picture.width, height: picture.height }, pixels))
+    }
+}
+
+/// Bytes, their offset and length in the object as stored, and the CRC-32 of the bytes.
+fn unpack(packed: Packed, limits: &Limits) -> Result<(Bytes, u64, u64, u32), Rejection> {
+    match packed {
+        Packed::Plain { bytes, offset } => {
+            let (length, crc32) = (bytes.len() as u64, imagefleet_pictures::archive::crc32(&bytes));
+            Ok((bytes, offset, length, crc32))
+        }
+        Packed::Zipped { block, start, entry } => {
+            let unpacked = zip::unpack(&block, start, &entry, limits)?;
+            Ok((unpacked.bytes, unpacked.offset, unpacked.length, unpacked.crc32))
+        }
+    }
+}

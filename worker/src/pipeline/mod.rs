@@ -1,0 +1,254 @@
+//! Embedding as a pipeline: bytes → pixels on decoder threads → batches → vectors on the encoder's thread.
+//!
+//! All tasks of one model share it, so batches fill across tasks and no stage waits while another has work. Every
+//! channel is bounded, and so are the bytes in flight ([`BUDGET`]). Each item carries what its task needs to know it
+//! again, so that nothing is ever told by its position.
+
+mod batch;
+mod decode;
+pub mod stats;
+
+use bytes::Bytes;
+use imagefleet_common::{Error, Result, job::spec::Limits, ledger::Rejection};
+use imagefleet_models::{Encoder, Vectors};
+use imagefleet_pictures::{archive::zip::ZipEntry, metadata::Attribution, processor::Processor};
+use stats::Stats;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+    mpsc::{SyncSender, TrySendError, sync_channel},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+/// Encoded bytes that may wait for a decoder or be decoded, in KiB.
+const BUDGET: usize = 128 * 1024;
+
+/// What is known of a picture before it is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Its place in the shard's directory.
+    pub ordinal: u64,
+    pub key: String,
+    /// The entry's name in its shard.
+    pub entry: String,
+    /// Object below the corpus root that holds its bytes.
+    pub object: String,
+    /// `None`: the layout has metadata, but none for this picture, or has none at all.
+    pub attribution: Option<Attribution>,
+}
+
+/// A picture's bytes, still packed where its archive packs them.
+pub enum Packed {
+    /// The file's own bytes, at this offset of its object.
+    Plain { bytes: Bytes, offset: u64 },
+    /// Within a block of a zip that was read at `start`.
+    Zipped { block: Bytes, start: u64, entry: ZipEntry },
+}
+
+impl Packed {
+    fn size(&self) -> usize {
+        match self {
+            Self::Plain { bytes, .. } => bytes.len(),
+            Self::Zipped { entry, .. } => entry.size.max(entry.compressed_size) as usize,
+        }
+    }
+}
+
+/// Where a picture's stored bytes lie, and what it measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    pub offset: u64,
+    pub length: u64,
+    pub crc32: u32,
+    pub width: u32,
+    pub height: u32,
+}
+
+/// What became of one picture.
+pub struct Answer {
+    pub candidate: Candidate,
+    pub fate: Fate,
+}
+
+pub enum Fate {
+    Embedded {
+        found: Found,
+        vector: Vec<f32>,
+    },
+    Rejected(Rejection),
+    /// Not the picture's doing: the task fails.
+    Failed(Error),
+}
+
+/// A task's end of the pipeline: where its answers go, and what it still has in it.
+struct Origin {
+    answers: mpsc::UnboundedSender<Answer>,
+    /// Sent and not yet answered.
+    waiting: AtomicUsize,
+    all_sent: AtomicBool,
+}
+
+impl Origin {
+    fn answer(&self, candidate: Candidate, fate: Fate) {
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        // A task that went away wants no answers.
+        let _ = self.answers.send(Answer { candidate, fate });
+    }
+
+    fn is_gone(&self) -> bool {
+        self.answers.is_closed()
+    }
+
+    /// Will nothing more come than these `batched` items?
+    fn ends_with(&self, batched: usize) -> bool {
+        self.all_sent.load(Ordering::Acquire) && self.waiting.load(Ordering::Acquire) == batched
+    }
+}
+
+/// A picture on its way to a decoder.
+struct Raw {
+    candidate: Candidate,
+    packed: Packed,
+    limits: Limits,
+    origin: Arc<Origin>,
+    /// Its share of [`BUDGET`], until its pixels are made.
+    budget: OwnedSemaphorePermit,
+}
+
+/// A picture ready for the model.
+struct Ready {
+    candidate: Candidate,
+    found: Found,
+    pixels: Vec<f32>,
+    origin: Arc<Origin>,
+}
+
+enum Request {
+    Picture(Box<Ready>),
+    Texts { texts: Vec<String>, reply: oneshot::Sender<Result<Vectors>> },
+}
+
+/// Buffers of one picture's pixels, used again.
+#[derive(Default)]
+struct Buffers(Mutex<Vec<Vec<f32>>>);
+
+impl Buffers {
+    fn take(&self, len: usize) -> Vec<f32> {
+        let mut buffer = self.0.lock().expect("nothing panics while it holds this lock").pop().unwrap_or_default();
+        buffer.resize(len, 0.0);
+        buffer
+    }
+
+    fn give(&self, buffer: Vec<f32>) {
+        self.0.lock().expect("nothing panics while it holds this lock").push(buffer);
+    }
+}
+
+/// A model's pipeline. Its threads end when it is dropped and its last item is through.
+pub struct Pipeline {
+    raw: mpsc::Sender<Raw>,
+    requests: SyncSender<Request>,
+    budget: Arc<Semaphore>,
+    stats: Arc<Stats>,
+}
+
+impl Pipeline {
+    pub fn start(
+        encoder: Box<dyn Encoder>,
+        processor: Processor,
+        batch: usize,
+        decoders: usize,
+        stats: Arc<Stats>,
+    ) -> Result<Self> {
+        let decoders = decoders.max(1);
+        let (raw, raws) = mpsc::channel(2 * decoders);
+        // Two batches: one fills while the other is encoded.
+        let (requests, received) = sync_channel(2 * batch);
+        let buffers = Arc::new(Buffers::default());
+        stats.decoders.store(decoders as u64, Ordering::Relaxed);
+        let raws = Arc::new(Mutex::new(raws));
+        let processor = Arc::new(processor);
+        for number in 0..decoders {
+            let decoder = decode::Decoder {
+                raws: Arc::clone(&raws),
+                requests: requests.clone(),
+                processor: Arc::clone(&processor),
+                buffers: Arc::clone(&buffers),
+                stats: Arc::clone(&stats),
+            };
+            spawn(format!("decode-{number}"), move || decoder.run())?;
+        }
+        let encoding = batch::Encoding { encoder, requests: received, batch, buffers, stats: Arc::clone(&stats) };
+        spawn("encode".into(), move || encoding.run())?;
+        Ok(Self { raw, requests, budget: Arc::new(Semaphore::new(BUDGET)), stats })
+    }
+
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// A task's way in and its answers' way out. The answers end after the feed was dropped and all were given.
+    pub fn feed(self: &Arc<Self>, limits: Limits) -> (Feed, mpsc::UnboundedReceiver<Answer>) {
+        let (answers, receiver) = mpsc::unbounded_channel();
+        let origin = Arc::new(Origin { answers, waiting: AtomicUsize::new(0), all_sent: AtomicBool::new(false) });
+        (Feed { pipeline: Arc::clone(self), origin, limits }, receiver)
+    }
+
+    /// Unit vectors of texts, in order, between batches of pictures.
+    pub async fn encode_texts(&self, texts: Vec<String>) -> Result<Vectors> {
+        let (reply, answer) = oneshot::channel();
+        let mut request = Request::Texts { texts, reply };
+        let gone = || Error::permanent("encode texts: the encoder's thread has ended");
+        loop {
+            request = match self.requests.try_send(request) {
+                Ok(()) => break,
+                Err(TrySendError::Full(request)) => request,
+                Err(TrySendError::Disconnected(_)) => return Err(gone()),
+            };
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<()> {
+    std::thread::Builder::new()
+        .name(name.clone())
+        .spawn(run)
+        .map(drop)
+        .map_err(|error| Error::transient(format!("start thread {name}")).because(error))
+}
+
+/// A task's way into the pipeline.
+pub struct Feed {
+    pipeline: Arc<Pipeline>,
+    origin: Arc<Origin>,
+    limits: Limits,
+}
+
+impl Feed {
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.pipeline.stats
+    }
+
+    /// Waits for room, then sends a picture on.
+    pub async fn send(&self, candidate: Candidate, packed: Packed) -> Result<()> {
+        let gone = || Error::permanent("decode a picture: the decoders' threads have ended");
+        let share = packed.size().div_ceil(1024).clamp(1, BUDGET) as u32;
+        let budget = Arc::clone(&self.pipeline.budget).acquire_many_owned(share).await.map_err(|_| gone())?;
+        let origin = Arc::clone(&self.origin);
+        origin.waiting.fetch_add(1, Ordering::AcqRel);
+        let raw = Raw { candidate, packed, limits: self.limits, origin, budget };
+        self.pipeline.raw.send(raw).await.map_err(|_| gone())
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.origin.all_sent.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,142 @@
+//! The pull loop: a message is taken only while a slot is free, claimed, done, and then acknowledged.
+//!
+//! Only acknowledgements go back to the broker: after the attempt's end is written, or when the claim is refused. If
+//! the acknowledgement is lost, the redelivery is refused by the claim.
+
+use crate::{
+    Worker,
+    attempt::Attempt,
+    session::{Lease, Session},
+    stop::{self, Stop},
+};
+use futures::{FutureExt, future::select_all};
+use imagefleet_common::{
+    Result,
+    ids::Queue,
+    ports::{broker::Delivery, tasks::Claim},
+    work::Kind,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+use tracing::Instrument;
+use uuid::Uuid;
+
+/// Works until `shutdown` is given, then drains: nothing new is taken, what runs has the grace to end, and what is
+/// still there is handed back.
+pub async fn run(worker: Arc<Worker>, shutdown: Stop) -> Result<()> {
+    let mut replaces = None;
+    loop {
+        let settings = &worker.settings;
+        let tasks = Arc::clone(&worker.ports.tasks);
+        let session = Session::open(tasks, &settings.name, settings.lease, settings.beat, replaces).await?;
+        let mut running = JoinSet::new();
+        tokio::select! {
+            () = take(&worker, &session.lease, &mut running) => {}
+            () = shutdown.stopped() => {
+                drain(&session.lease, &mut running, settings.grace).await;
+                return session.close(worker.ports.tasks.as_ref()).await;
+            }
+            () = session.lease.lost() => {
+                // Every attempt sees the loss by itself; nothing of the old session runs when the new one opens.
+                while running.join_next().await.is_some() {}
+                replaces = Some(session.lease.session);
+            }
+        }
+    }
+}
+
+/// Takes messages for ever, one for each free slot.
+async fn take(worker: &Arc<Worker>, lease: &Arc<Lease>, running: &mut JoinSet<()>) {
+    let queues = queues(&worker.settings.models);
+    loop {
+        let free = running.len() < worker.settings.slots;
+        tokio::select! {
+            biased;
+            Some(ended) = running.join_next() => if let Err(error) = ended {
+                tracing::error!(%error, "an attempt's code panicked; its lease hands the task on");
+            },
+            delivery = receive(worker, &queues), if free => {
+                running.spawn(handle(Arc::clone(worker), Arc::clone(lease), delivery));
+            }
+        }
+    }
+}
+
+async fn drain(lease: &Lease, running: &mut JoinSet<()>, grace: Duration) {
+    let half = grace / 2;
+    if ended(running, half).await {
+        return;
+    }
+    lease.stop_all();
+    if !ended(running, half).await {
+        tracing::error!("attempts did not stop within the grace; the session's end hands their tasks back");
+        running.abort_all();
+    }
+}
+
+/// Did all end in time?
+async fn ended(running: &mut JoinSet<()>, within: Duration) -> bool {
+    tokio::time::timeout(within, async { while running.join_next().await.is_some() {} }).await.is_ok()
+}
+
+/// The queues of a worker that serves these models.
+fn queues(models: &[String]) -> Vec<Queue> {
+    let mut queues: Vec<Queue> = Vec::new();
+    for kind in Kind::ALL {
+        match kind.needs_model() {
+            true => queues.extend(models.iter().map(|model| kind.queue(model))),
+            false => queues.push(kind.queue("")),
+        }
+    }
+    queues
+}
+
+/// The next message of any queue. Dropping it takes nothing.
+async fn receive(worker: &Worker, queues: &[Queue]) -> Delivery {
+    loop {
+        let receives = queues.iter().map(|queue| worker.ports.broker.receive(queue).boxed());
+        match select_all(receives).await.0 {
+            Ok(delivery) => return delivery,
+            Err(error) => {
+                tracing::warn!(%error, "no message could be received");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+async fn handle(worker: Arc<Worker>, lease: Arc<Lease>, delivery: Delivery) {
+    if let Some(claim) = claim(&worker, &lease, &delivery).await {
+        if let Claim::Granted(claimed) = claim {
+            let span = tracing::info_span!(
+                "attempt",
+                job = claimed.work.job().map(tracing::field::display),
+                task = %claimed.holding.task,
+                attempt = claimed.holding.holder.attempt,
+                key = claimed.work.key(),
+            );
+            let (stopper, stop) = stop::channel();
+            let holding = claimed.holding;
+            lease.register(holding, Arc::new(stopper));
+            Attempt { claimed, lease: Arc::clone(&lease), stop }.run(&worker).instrument(span).await;
+            lease.unregister(&holding);
+        }
+        if let Err(error) = worker.ports.broker.ack(&delivery).await {
+            tracing::warn!(%error, "a message could not be acknowledged; it will come again and be refused");
+        }
+    }
+}
+
+/// Asks until the store has answered. The same claim is asked again, so that a granted claim whose answer was lost
+/// is not left without a holder. `None` when the lease was lost first.
+async fn claim(worker: &Worker, lease: &Lease, delivery: &Delivery) -> Option<Claim> {
+    let claim = Uuid::now_v7();
+    while lease.is_held() {
+        match worker.ports.tasks.claim(&delivery.message, lease.session, claim).await {
+            Ok(answer) => return Some(answer),
+            Err(error) => tracing::warn!(%error, task = %delivery.message.task, "a claim got no answer, asking again"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    None
+}

@@ -1,0 +1,102 @@
+//! How each layout's shards are cut into chunks ([`list`]) and how a chunk's pictures are read ([`feed`]).
+
+pub mod cache;
+mod folder;
+mod tar;
+mod zip;
+
+use crate::{
+    Worker,
+    pipeline::{Candidate, Feed},
+};
+use imagefleet_common::{
+    Error, Result,
+    job::spec::{CorpusSpec, Layout, Limits},
+    ledger::{RejectedRow, Rejection},
+    ports::{
+        catalog::{Chunk, Shard},
+        objects::{ObjectMeta, Objects},
+        tasks::{Listing, Rest},
+    },
+};
+use std::time::Instant;
+
+/// Cuts a shard into chunks. A shard that is gone, or that is no archive, is a permanent error that names it.
+pub async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Listing> {
+    match corpus.layout {
+        Layout::Yfcc | Layout::Zip => zip::list(worker, corpus, shard).await,
+        Layout::Tar => tar::list(worker, corpus, shard).await,
+        Layout::Folder => folder::list(worker, corpus, shard).await,
+    }
+}
+
+/// A chunk that is being read: where its pictures go, and what is known of it so far.
+pub struct Reading<'a> {
+    pub worker: &'a Worker,
+    pub corpus: &'a CorpusSpec,
+    pub shard: &'a Shard,
+    pub chunk: &'a Chunk,
+    pub feed: Feed,
+    /// The attempt ends at the first picture after this.
+    pub until: Instant,
+    pub seen: u64,
+    pub rejected: Vec<RejectedRow>,
+}
+
+impl Reading<'_> {
+    fn limits(&self) -> &Limits {
+        self.feed.limits()
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        Instant::now() >= self.until
+    }
+
+    fn reject(&mut self, candidate: Candidate, rejection: Rejection) {
+        self.rejected.push(rejected_row(&self.shard.path, candidate, rejection));
+    }
+
+    /// The chunk's object is not the one that was listed.
+    fn changed(&self) -> Error {
+        Error::changed(format!("read {} of {}: it has changed since it was listed", self.chunk.at, self.shard.path))
+    }
+}
+
+/// The ledger's row of a picture that was refused.
+pub fn rejected_row(shard: &str, candidate: Candidate, rejection: Rejection) -> RejectedRow {
+    let Rejection { reason, detail } = rejection;
+    RejectedRow { key: candidate.key, shard: shard.to_owned(), entry: candidate.entry, reason, detail }
+}
+
+/// Sends every picture of the chunk into the pipeline, or rejects it. Returns where it stopped for lack of time.
+/// A chunk whose objects have changed is an error whose `next` is "list again".
+pub async fn feed(reading: Reading<'_>) -> Result<Read> {
+    match reading.corpus.layout {
+        Layout::Yfcc | Layout::Zip => zip::feed(reading).await,
+        Layout::Tar => tar::feed(reading).await,
+        Layout::Folder => folder::feed(reading).await,
+    }
+}
+
+/// What a feed found before any picture was decoded.
+#[derive(Debug, Default)]
+pub struct Read {
+    pub seen: u64,
+    pub rejected: Vec<RejectedRow>,
+    pub rest: Option<Rest>,
+}
+
+impl Reading<'_> {
+    fn ended(self, rest: Option<Rest>) -> Read {
+        Read { seen: self.seen, rejected: self.rejected, rest }
+    }
+}
+
+/// An archive of a corpus as it is now; `None` when it is gone.
+async fn archive(sources: &dyn Objects, corpus: &CorpusSpec, shard: &Shard) -> Result<Option<ObjectMeta>> {
+    sources.head(&corpus.object(&shard.path)).await
+}
+
+fn gone(shard: &Shard) -> Error {
+    Error::permanent(format!("list shard {}: it is gone", shard.path))
+}

@@ -1,0 +1,228 @@
+//! Zip shards, with YFCC's metadata beside them or without. Cut by 1,024 entries of the central directory.
+
+use super::{Read, Reading, archive, gone};
+use crate::{
+    Worker,
+    pipeline::{Candidate, Packed},
+};
+use futures::{FutureExt, StreamExt, stream};
+use imagefleet_common::{
+    Error, Result,
+    job::spec::{CorpusSpec, Layout},
+    ledger::{Reason, Rejection},
+    ports::{
+        catalog::Shard,
+        objects::{ObjectMeta, Pinned},
+        tasks::{ChunkCut, Listing, Rest},
+    },
+};
+use imagefleet_pictures::{
+    archive::{
+        names,
+        zip::{ReadBlock, ZipEntry, plan_reads, read_directory},
+    },
+    metadata::{ShardMetadata, read_metadata},
+};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
+
+/// Entries a chunk.
+const CHUNK: u64 = 1024;
+/// Bytes a read; the next one is under way while one is decoded.
+const BLOCK: u64 = 8 << 20;
+const READS_AHEAD: usize = 2;
+
+/// A zip's pictures, in the order of its directory.
+#[derive(Debug)]
+pub(super) struct Directory {
+    pictures: Vec<Picture>,
+    /// Metadata rows of photos without an entry.
+    missing: u64,
+}
+
+#[derive(Debug)]
+struct Picture {
+    zip: ZipEntry,
+    candidate: Candidate,
+    /// Refused for its name or its key, whatever its bytes are.
+    refused: Option<Rejection>,
+}
+
+/// A zip and its metadata, as they are now.
+struct Objects {
+    zip: ObjectMeta,
+    metadata: Option<ObjectMeta>,
+}
+
+impl Objects {
+    /// Names the content of both.
+    fn listing(&self) -> String {
+        format!("{} {}", self.zip.etag, self.metadata.as_ref().map_or("-", |metadata| &metadata.etag))
+    }
+}
+
+async fn objects(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Option<Objects>> {
+    let sources = worker.ports.sources.as_ref();
+    let Some(zip) = archive(sources, corpus, shard).await? else { return Ok(None) };
+    let metadata = match &corpus.metadata {
+        Some(pattern) => sources.head(&corpus.object(&pattern.replace("{shard}", names::stem(&shard.path)))).await?,
+        None => None,
+    };
+    Ok(Some(Objects { zip, metadata }))
+}
+
+pub(super) async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Listing> {
+    let objects = objects(worker, corpus, shard).await?.ok_or_else(|| gone(shard))?;
+    let listing = objects.listing();
+    if listing == shard.listing {
+        return Ok(Listing { listing, keeps_equal_chunks: false, chunks: Vec::new(), missing: shard.missing });
+    }
+    let directory = directory(worker, corpus, shard, &objects).await?;
+    let mut pictures: BTreeMap<u64, u64> = BTreeMap::new();
+    for picture in &directory.pictures {
+        *pictures.entry(picture.candidate.ordinal / CHUNK).or_default() += 1;
+    }
+    let chunks = pictures
+        .into_iter()
+        .map(|(chunk, pictures)| ChunkCut {
+            chunk: chunk as i64,
+            first: chunk * CHUNK,
+            end: Some((chunk + 1) * CHUNK),
+            offset: 0,
+            pictures: Some(pictures),
+            listing: String::new(),
+        })
+        .collect();
+    Ok(Listing { listing, keeps_equal_chunks: false, chunks, missing: directory.missing })
+}
+
+pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
+    let (worker, corpus, shard) = (reading.worker, reading.corpus, reading.shard);
+    let Some(objects) = objects(worker, corpus, shard).await? else { return Err(reading.changed()) };
+    if objects.listing() != shard.listing {
+        return Err(reading.changed());
+    }
+    let directory = directory(worker, corpus, shard, &objects).await?;
+    let (first, end) = (reading.chunk.cut.first, reading.chunk.cut.end.unwrap_or(u64::MAX));
+    let mut wanted: HashMap<u64, Candidate> = HashMap::new();
+    let mut entries = Vec::new();
+    for picture in directory.pictures.iter().filter(|picture| (first..end).contains(&picture.candidate.ordinal)) {
+        reading.seen += 1;
+        let refused = picture.refused.clone().map_or_else(|| picture.zip.check(reading.limits()), Err);
+        match refused {
+            Err(rejection) => reading.reject(picture.candidate.clone(), rejection),
+            Ok(()) => {
+                wanted.insert(picture.candidate.ordinal, picture.candidate.clone());
+                entries.push(picture.zip.clone());
+            }
+        }
+    }
+    // A chunk that can be cut short is read in the order of its entries, which is that of their offsets as packers
+    // write them; a block never holds more than the budget of one read.
+    let zip = Pinned { objects: worker.ports.sources.as_ref(), meta: &objects.zip };
+    let feed = &reading.feed;
+    let mut blocks = stream::iter(plan_reads(entries, BLOCK))
+        .map(|block| {
+            async move {
+                let start = Instant::now();
+                let bytes = zip.read(block.range.clone()).await?;
+                feed.stats().read.add(start, bytes.len() as u64);
+                Ok::<_, Error>((block, bytes))
+            }
+            .boxed()
+        })
+        .buffered(READS_AHEAD);
+    let mut rest = None;
+    while let Some(read) = blocks.next().await {
+        let (ReadBlock { range, entries }, bytes) = read?;
+        for entry in entries {
+            let ordinal = u64::from(entry.ordinal);
+            let Some(candidate) = wanted.remove(&ordinal) else { continue };
+            feed.send(candidate, Packed::Zipped { block: bytes.clone(), start: range.start, entry }).await?;
+        }
+        if reading.is_out_of_time() {
+            rest = cut_off(&wanted);
+            break;
+        }
+    }
+    drop(blocks);
+    if let Some(Rest { at, .. }) = rest {
+        // What lies beyond the cut belongs to the next chunk, refused entries too.
+        let beyond: HashSet<String> = directory
+            .pictures
+            .iter()
+            .filter(|picture| (at..end).contains(&picture.candidate.ordinal))
+            .map(|picture| picture.candidate.entry.clone())
+            .collect();
+        let before =
+            directory.pictures.iter().filter(|picture| (first..at).contains(&picture.candidate.ordinal)).count();
+        reading.seen = before as u64;
+        reading.rejected.retain(|row| !beyond.contains(&row.entry));
+    }
+    Ok(reading.ended(rest))
+}
+
+/// Where the rest begins: at the first entry that was not sent, if all before it were and none after it was.
+fn cut_off(unsent: &HashMap<u64, Candidate>) -> Option<Rest> {
+    unsent.keys().min().map(|&at| Rest { at, offset: 0 })
+}
+
+async fn directory(worker: &Worker, corpus: &CorpusSpec, shard: &Shard, objects: &Objects) -> Result<Arc<Directory>> {
+    let name = format!("{} {} {}", corpus.id, shard.path, objects.listing());
+    if let Some(known) = worker.shards.zips.get(&name) {
+        return Ok(known);
+    }
+    let sources = worker.ports.sources.as_ref();
+    let entries = read_directory(Pinned { objects: sources, meta: &objects.zip }).await?;
+    let metadata = match &objects.metadata {
+        Some(meta) => Some(read_metadata(Pinned { objects: sources, meta }).await?),
+        None => None,
+    };
+    let directory = Arc::new(Directory::new(corpus, &shard.path, entries, metadata.as_ref()));
+    worker.shards.zips.put(name, Arc::clone(&directory));
+    Ok(directory)
+}
+
+impl Directory {
+    fn new(corpus: &CorpusSpec, shard: &str, entries: Vec<ZipEntry>, metadata: Option<&ShardMetadata>) -> Self {
+        let patterns = names::Patterns::new(&corpus.pictures);
+        let mut keys = HashSet::new();
+        let mut pictures = Vec::new();
+        for zip in entries.into_iter().filter(|entry| !entry.is_directory && names::is_picture(&entry.name, &patterns))
+        {
+            let yfcc = corpus.layout == Layout::Yfcc;
+            let unsafe_name = names::check_name(&zip.name).err();
+            let key = match yfcc && unsafe_name.is_none() {
+                true => names::stem(&zip.name).to_owned(),
+                false => names::entry_key(shard, &zip.name),
+            };
+            let row = metadata.map_or(Ok(None), |metadata| metadata.of(&key));
+            let refused = unsafe_name
+                .or_else(|| yfcc.then(|| names::check_placed(&key, shard).err()).flatten())
+                .or_else(|| row.as_ref().err().cloned())
+                .or_else(|| (!keys.insert(key.clone())).then(|| duplicate(&zip.name)));
+            let attribution = row.ok().flatten().cloned();
+            let candidate = Candidate {
+                ordinal: u64::from(zip.ordinal),
+                key,
+                entry: zip.name.clone(),
+                object: shard.to_owned(),
+                attribution,
+            };
+            pictures.push(Picture { zip, candidate, refused });
+        }
+        let present: HashSet<&str> = pictures.iter().map(|picture| picture.candidate.key.as_str()).collect();
+        let missing = metadata.map_or(0, |metadata| {
+            let rows = metadata.photos.keys().chain(metadata.collisions.keys());
+            rows.collect::<HashSet<_>>().into_iter().filter(|key| !present.contains(key.as_str())).count()
+        });
+        Self { pictures, missing: missing as u64 }
+    }
+}
+
+fn duplicate(name: &str) -> Rejection {
+    Rejection::new(Reason::Duplicate, format!("an earlier entry has the same key as {name}"))
+}

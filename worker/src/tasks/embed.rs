@@ -1,0 +1,213 @@
+//! Embed: a chunk's pictures become points of the index, every one of them accounted for.
+//!
+//! Done means durable and read back: the upserts are confirmed, then keys and epochs of the chunk are read from the
+//! index, and only then is what earlier attempts left deleted and the success written.
+
+use crate::{
+    Worker,
+    attempt::{Attempt, Done},
+    pipeline::{Answer, Candidate, Fate, Found},
+    shards::{self, Reading, rejected_row},
+};
+use imagefleet_common::{
+    Error, Result,
+    ids::CollectionId,
+    job::spec::CollectionSpec,
+    ledger::{Counts, RejectedRow},
+    ports::{
+        catalog::Shard,
+        index::{Doomed, Payload, Point},
+        tasks::{Embedded, Outcome, Written},
+    },
+    work::ChunkRef,
+};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+
+/// Points a put.
+const PUT: usize = 256;
+/// How often an attempt tells that it makes progress.
+const TELL: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &CollectionId, at: ChunkRef) -> Result<Done> {
+    let collection = worker.collection(collection).await?;
+    let corpus = worker.corpus(&collection.corpus).await?;
+    let catalog = &worker.ports.catalog;
+    let shard = catalog.shard(&corpus.id, at.shard).await?;
+    let chunks = catalog.chunks(&collection.id, at.shard).await?;
+    let (Some(shard), Some(chunk)) = (shard, chunks.into_iter().find(|chunk| chunk.at == at)) else {
+        return Err(Error::changed(format!("embed {at}: the catalog has other chunks now")));
+    };
+    let pipeline = worker.engines.pipeline(&collection).await?;
+    worker.ports.index.ensure(&collection).await?;
+    let (feed, answers) = pipeline.feed(collection.limits);
+    let until = Instant::now() + worker.settings.attempt_limit;
+    let (corpus, chunk_ref) = (&corpus, &chunk);
+    let reading =
+        Reading { worker, corpus, shard: &shard, chunk: chunk_ref, feed, until, seen: 0, rejected: Vec::new() };
+    let mut points = Points {
+        worker,
+        attempt,
+        collection: &collection,
+        shard: &shard,
+        at,
+        group: Vec::new(),
+        put: Vec::new(),
+        rejected: Vec::new(),
+        unattributed: HashSet::new(),
+    };
+    let (read, ()) = tokio::try_join!(shards::feed(reading), points.collect(answers))?;
+
+    // What was read beyond the cut belongs to the rest: it overwrites these points under its own epoch.
+    let end = read.rest.map_or(u64::MAX, |rest| rest.at);
+    let embedded: Vec<&str> =
+        points.put.iter().filter(|(ordinal, _)| *ordinal < end).map(|(_, key)| key.as_str()).collect();
+    let decoded = points.rejected.into_iter().filter(|(ordinal, _)| *ordinal < end).map(|(_, row)| row);
+    let rejected: Vec<RejectedRow> = read.rejected.into_iter().chain(decoded).collect();
+    let has_metadata = corpus.metadata.is_some();
+    let unattributed = points.unattributed.iter().filter(|ordinal| has_metadata && **ordinal < end).count() as u64;
+    let counts = counts(read.seen, embedded.len() as u64, unattributed, &rejected);
+
+    read_back(worker, &collection, attempt, at, &embedded).await?;
+    if read.rest.is_none() {
+        attempt.lease.check()?;
+        let doomed = Doomed::OlderInChunk { shard: at.shard, chunk: at.chunk, before: attempt.epoch() };
+        worker.ports.index.delete(&collection.id, &doomed).await?;
+    }
+    let artifact = attempt.artifact("embedded.txt");
+    let mut names = embedded.clone();
+    names.sort_unstable();
+    worker.ports.artifacts.put(&artifact, (names.join("\n") + "\n").into()).await?;
+    Ok(Done::Ended(Outcome::Embedded(Embedded { artifact, counts, rejected, rest: read.rest })))
+}
+
+fn counts(seen: u64, embedded: u64, unattributed: u64, rejected: &[RejectedRow]) -> Counts {
+    let mut counts = Counts { seen, embedded, unattributed, ..Counts::default() };
+    for row in rejected {
+        *counts.rejected.entry(row.reason).or_default() += 1;
+    }
+    counts
+}
+
+/// Every key must stand in the index under this attempt's epoch.
+async fn read_back(
+    worker: &Worker,
+    collection: &CollectionSpec,
+    attempt: &Attempt,
+    at: ChunkRef,
+    embedded: &[&str],
+) -> Result<()> {
+    let stored = worker.ports.index.chunk(&collection.id, at.shard, at.chunk).await?;
+    let mine: HashSet<&str> = stored
+        .iter()
+        .filter(|head| head.at == at && head.epoch == attempt.epoch())
+        .map(|head| head.key.as_str())
+        .collect();
+    let lost: Vec<&&str> = embedded.iter().filter(|key| !mine.contains(**key)).collect();
+    match lost.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::transient(format!(
+            "read {at} back: the index lost {} of {} confirmed points, {first} among them",
+            lost.len(),
+            embedded.len()
+        ))),
+    }
+}
+
+/// Collects a chunk's answers and puts its points, group by group.
+struct Points<'a> {
+    worker: &'a Worker,
+    attempt: &'a Attempt,
+    collection: &'a CollectionSpec,
+    shard: &'a Shard,
+    at: ChunkRef,
+    group: Vec<Point>,
+    /// Ordinal and key of every point.
+    put: Vec<(u64, String)>,
+    rejected: Vec<(u64, RejectedRow)>,
+    /// Ordinals of points without attribution.
+    unattributed: HashSet<u64>,
+}
+
+impl Points<'_> {
+    async fn collect(&mut self, mut answers: mpsc::UnboundedReceiver<Answer>) -> Result<()> {
+        let mut told = Instant::now();
+        loop {
+            let patience = self.worker.settings.no_progress;
+            let answer = tokio::time::timeout(patience, answers.recv()).await;
+            let Ok(answer) = answer else {
+                return Err(Error::transient(format!("embed {}: no progress for {patience:?}", self.at)));
+            };
+            let Some(Answer { candidate, fate }) = answer else { break };
+            match fate {
+                Fate::Embedded { found, vector } => self.point(candidate, found, vector),
+                Fate::Rejected(rejection) => {
+                    self.rejected.push((candidate.ordinal, rejected_row(&self.shard.path, candidate, rejection)));
+                }
+                Fate::Failed(error) => return Err(error),
+            }
+            if self.group.len() >= PUT {
+                self.flush().await?;
+            }
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                self.tell().await?;
+            }
+        }
+        self.flush().await
+    }
+
+    fn point(&mut self, candidate: Candidate, found: Found, vector: Vec<f32>) {
+        let Candidate { ordinal, key, entry, object, attribution } = candidate;
+        if attribution.is_none() {
+            self.unattributed.insert(ordinal);
+        }
+        let attribution = attribution.unwrap_or_default();
+        let payload = Payload {
+            shard_path: self.shard.path.clone(),
+            entry,
+            object,
+            offset: found.offset,
+            length: found.length,
+            crc32: found.crc32,
+            width: found.width,
+            height: found.height,
+            photo_id: attribution.photo_id,
+            owner: attribution.owner,
+            title: attribution.title,
+            page_url: attribution.page_url,
+            licence: attribution.licence,
+            licence_url: attribution.licence_url,
+        };
+        self.put.push((ordinal, key.clone()));
+        self.group.push(Point { key, vector, payload });
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        self.attempt.lease.check()?;
+        let start = Instant::now();
+        let epoch = self.attempt.epoch();
+        self.worker.ports.index.put(&self.collection.id, self.at, epoch, &self.group).await?;
+        self.worker.engines.stats().upsert.add(start, self.group.len() as u64);
+        self.group.clear();
+        Ok(())
+    }
+
+    async fn tell(&self) -> Result<()> {
+        let done = (self.put.len() + self.rejected.len()) as u64;
+        match self.worker.ports.tasks.progress(self.attempt.holding(), done).await {
+            Ok(Written::Stale) => Err(Error::transient(format!("embed {}: another attempt has the task", self.at))),
+            Ok(Written::Done) => Ok(()),
+            Err(error) => {
+                tracing::debug!(%error, "progress was not written");
+                Ok(())
+            }
+        }
+    }
+}

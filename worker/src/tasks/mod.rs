@@ -1,0 +1,78 @@
+//! What each kind of task does: one file a kind.
+
+mod embed;
+mod finalize;
+mod list;
+mod rerank;
+mod retrieve;
+mod seal;
+
+use crate::{
+    Worker,
+    attempt::{Attempt, Done},
+};
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
+use imagefleet_common::{
+    Error, Result,
+    ids::{CollectionId, CorpusId, JobId},
+    job::spec::{CollectionSpec, CorpusSpec, ResolvedJob, input_path},
+    ports::{
+        jobs::{JobView, TaskView},
+        objects::read_latest,
+    },
+    work::Work,
+};
+use imagefleet_retrieval::articles::{Article, read_articles};
+
+/// Does the attempt's work.
+pub fn execute<'a>(worker: &'a Worker, attempt: &'a Attempt) -> BoxFuture<'a, Result<Done>> {
+    match attempt.work() {
+        Work::List { corpus, shard } => list::run(worker, corpus, *shard).boxed(),
+        Work::Embed { collection, chunk } => embed::run(worker, attempt, collection, *chunk).boxed(),
+        Work::Seal { job } => seal::run(worker, attempt, *job).boxed(),
+        Work::Retrieve { job, block } => retrieve::run(worker, attempt, *job, *block).boxed(),
+        Work::Rerank { job, reranker, block } => rerank::run(worker, attempt, *job, *reranker, *block).boxed(),
+        Work::Finalize { job } => finalize::run(worker, attempt, *job).boxed(),
+    }
+}
+
+impl Worker {
+    async fn corpus(&self, id: &CorpusId) -> Result<CorpusSpec> {
+        let found = self.ports.catalog.corpus(id).await?;
+        found.ok_or_else(|| Error::permanent(format!("find corpus {id}: the catalog has none of this id")))
+    }
+
+    async fn collection(&self, id: &CollectionId) -> Result<CollectionSpec> {
+        let found = self.ports.catalog.collection(id).await?;
+        found.ok_or_else(|| Error::permanent(format!("find collection {id}: the catalog has none of this id")))
+    }
+
+    async fn job(&self, id: JobId) -> Result<(JobView, ResolvedJob)> {
+        let found = self.ports.jobs.job(id).await?;
+        let job = found.ok_or_else(|| Error::permanent(format!("find job {id}: there is none of this id")))?;
+        let resolved = ResolvedJob::from_text(&job.spec)?;
+        Ok((job, resolved))
+    }
+
+    async fn articles(&self, job: &ResolvedJob) -> Result<Vec<Article>> {
+        let bytes = self.read_artifact(&input_path(&job.articles)).await?;
+        read_articles(&bytes, &job.spec.articles.file)
+    }
+
+    /// Bytes of an artifact that a row names.
+    async fn read_artifact(&self, path: &str) -> Result<Bytes> {
+        let found = read_latest(self.ports.artifacts.as_ref(), path).await?;
+        found.ok_or_else(|| Error::permanent(format!("read artifact {path}: it is gone; retry the task that wrote it")))
+    }
+
+    /// The artifact of the job's succeeded task that does `work`.
+    async fn artifact_of(&self, tasks: &[TaskView], work: &Work) -> Result<Bytes> {
+        let id = work.id();
+        let artifact = tasks.iter().find(|task| task.id == id).and_then(|task| task.artifact.as_deref());
+        let Some(artifact) = artifact else {
+            return Err(Error::transient(format!("read what {} wrote: it has not succeeded", work.key())));
+        };
+        self.read_artifact(artifact).await
+    }
+}

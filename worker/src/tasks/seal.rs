@@ -1,0 +1,139 @@
+//! Seal: the index holds what the ledger says, no point more and none less, and is ready to be searched.
+//!
+//! Too many points in a chunk: what the ledger does not name is deleted. Too few: that chunk is embedded once more, and if
+//! that does not help the seal fails with both figures. It waits by looking again later, never in its slot.
+
+use crate::{
+    Worker,
+    attempt::{Attempt, Done},
+};
+use imagefleet_common::{
+    Error, Result,
+    ids::JobId,
+    job::spec::CollectionSpec,
+    ports::{
+        catalog::{ChunkLedger, Shard},
+        index::Doomed,
+        tasks::Outcome,
+    },
+    task::State,
+    work::ChunkRef,
+};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
+
+/// When a seal that must wait looks again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId) -> Result<Done> {
+    let (view, _) = worker.job(job).await?;
+    let collection = worker.collection(&view.collection).await?;
+    worker.ports.index.ensure(&collection).await?;
+    let ledger = worker.ports.catalog.ledger(job).await?;
+    if let Some(wait) = must_wait(worker, &ledger).await? {
+        return Ok(Done::NotYet(wait));
+    }
+    let shards = worker.ports.catalog.job_shards(job).await?;
+    sweep_removed(worker, attempt, &collection).await?;
+    let numbers: Vec<i64> = shards.iter().map(|shard| shard.number).collect();
+    if reconcile(worker, attempt, &collection, &ledger, &numbers).await? == Reconciled::EmbeddingAgain {
+        return Ok(Done::NotYet(LOOK_AGAIN));
+    }
+    attempt.lease.check()?;
+    worker.ports.index.seal(&collection.id, &numbers).await?;
+    Ok(Done::Ended(Outcome::Finished { artifact: None }))
+}
+
+/// Writes of a lost attempt may still be under way for a lease and an upsert's time; a chunk may be embedding again.
+async fn must_wait(worker: &Worker, ledger: &[ChunkLedger]) -> Result<Option<Duration>> {
+    if ledger.iter().any(|chunk| chunk.state.is_open()) {
+        return Ok(Some(LOOK_AGAIN));
+    }
+    let Some(lost_at) = ledger.iter().filter_map(|chunk| chunk.lost_at).max() else { return Ok(None) };
+    let settings = &worker.settings;
+    let quiet_at = lost_at + (settings.lease + settings.upsert_timeout).as_millis() as i64;
+    let left = quiet_at - worker.ports.tasks.now().await?;
+    Ok((left > 0).then(|| Duration::from_millis(left as u64)))
+}
+
+/// Shards that are gone from the corpus leave the index; searches have left them out since they were removed.
+async fn sweep_removed(worker: &Worker, attempt: &Attempt, collection: &CollectionSpec) -> Result<()> {
+    let shards: Vec<Shard> = worker.ports.catalog.shards(&collection.corpus).await?;
+    let removed: Vec<i64> = shards.iter().filter(|shard| shard.removed).map(|shard| shard.number).collect();
+    let swept: HashSet<i64> =
+        worker.ports.index.counts(&collection.id, &removed).await?.iter().map(|(at, _)| at.shard).collect();
+    for shard in swept {
+        attempt.lease.check()?;
+        worker.ports.index.delete(&collection.id, &Doomed::Shard { shard }).await?;
+        tracing::info!(shard, "swept a removed shard from the index");
+    }
+    Ok(())
+}
+
+#[derive(PartialEq)]
+enum Reconciled {
+    Agrees,
+    EmbeddingAgain,
+}
+
+async fn reconcile(
+    worker: &Worker,
+    attempt: &Attempt,
+    collection: &CollectionSpec,
+    ledger: &[ChunkLedger],
+    shards: &[i64],
+) -> Result<Reconciled> {
+    let index = worker.ports.index.as_ref();
+    let named: BTreeMap<ChunkRef, &ChunkLedger> =
+        ledger.iter().filter(|chunk| chunk.state == State::Succeeded).map(|chunk| (chunk.at, chunk)).collect();
+    let expected =
+        |at: &ChunkRef| named.get(at).and_then(|chunk| chunk.counts.as_ref()).map_or(0, |counts| counts.embedded);
+    let mut held: BTreeMap<ChunkRef, u64> = index.counts(&collection.id, shards).await?.into_iter().collect();
+    for (&at, &count) in &held {
+        if count > expected(&at) {
+            attempt.lease.check()?;
+            delete_unnamed(worker, collection, at, named.get(&at).copied()).await?;
+        }
+    }
+    held = index.counts(&collection.id, shards).await?.into_iter().collect();
+    let mut reconciled = Reconciled::Agrees;
+    for &at in named.keys() {
+        let (have, want) = (held.get(&at).copied().unwrap_or(0), expected(&at));
+        if have >= want {
+            continue;
+        }
+        if !worker.ports.tasks.embed_again(attempt.holding(), at).await? {
+            return Err(Error::permanent(format!(
+                "seal collection {}: {at} holds {have} points and the ledger names {want}, though it was embedded again",
+                collection.id
+            )));
+        }
+        tracing::warn!(%at, have, want, "the index lost points of a chunk; it is embedded again");
+        reconciled = Reconciled::EmbeddingAgain;
+    }
+    Ok(reconciled)
+}
+
+/// Deletes the points of a chunk that its winning attempt does not name; all of them where it has no winner.
+async fn delete_unnamed(
+    worker: &Worker,
+    collection: &CollectionSpec,
+    at: ChunkRef,
+    winner: Option<&ChunkLedger>,
+) -> Result<()> {
+    let index = worker.ports.index.as_ref();
+    let Some(ChunkLedger { artifact: Some(artifact), epoch, .. }) = winner else {
+        return index.delete(&collection.id, &Doomed::Chunk { at }).await;
+    };
+    let names = worker.read_artifact(artifact).await?;
+    let names: HashSet<&[u8]> = names.split(|byte| *byte == b'\n').collect();
+    let stored = index.chunk(&collection.id, at.shard, at.chunk).await?;
+    let keys = stored
+        .into_iter()
+        .filter(|head| head.at == at && !names.contains(head.key.as_bytes()))
+        .map(|head| head.key)
+        .collect();
+    index.delete(&collection.id, &Doomed::Keys { keys, up_to: *epoch }).await
+}
