@@ -1,1 +1,34 @@
+//! The one binary, `imagefleet`, as a library: the only place that wires adapters to ports.
+//!
+//! [`args`] → [`embedded`] (adapters to ports) → one file a command. [`run::Run`] is the embedded run itself, which tests
+//! drive with layers of their own around the ports.
 
+pub mod args;
+pub mod data_dir;
+pub mod embedded;
+pub mod exit;
+mod jobs;
+pub mod logging;
+mod plan;
+mod progress;
+pub mod results;
+pub mod run;
+pub mod submission;
+mod table;
+pub mod verify;
+
+use args::{Args, Command, JobsCommand};
+use exit::Exit;
+use imagefleet_common::Result;
+
+/// Does what the command line says.
+pub async fn main(args: Args) -> Result<Exit> {
+    let Args { global, command } = args;
+    match command {
+        Command::Run(run) => run::command(&global, run).await,
+        Command::Plan { file } => plan::command(&global, &file).await,
+        Command::Verify { file } => verify::command(&global, &file).await,
+        Command::Jobs { command: JobsCommand::Ls } => jobs::ls(&global).await,
+        Command::Jobs { command: JobsCommand::Show { job } } => jobs::show(&global, &job).await,
+    }
+}

@@ -1,0 +1,70 @@
+//! The data directory of embedded runs: one process works in it at a time.
+
+use imagefleet_common::{Context, Error, Result};
+use std::{
+    fs::{File, TryLockError},
+    io::{Read, Seek, Write},
+    path::{Path, PathBuf},
+};
+
+/// A directory that may or may not be there yet.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+/// Proof that no other process works in the directory; ends with the process, however it ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the lock lives as long as the file is open")] File);
+
+impl DataDir {
+    /// The configured directory, or `.imagefleet` in `folder`.
+    pub fn new(configured: Option<&Path>, folder: &Path) -> Self {
+        Self(configured.map_or_else(|| folder.join(".imagefleet"), Path::to_path_buf))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.0.join("state.sqlite")
+    }
+
+    pub fn index(&self) -> PathBuf {
+        self.0.join("index")
+    }
+
+    pub fn artifacts(&self) -> PathBuf {
+        self.0.join("artifacts")
+    }
+
+    pub fn is_there(&self) -> bool {
+        self.store().is_file()
+    }
+
+    /// Makes the directory and takes its lock, or says who has it.
+    pub fn lock(&self) -> Result<Lock> {
+        let path = self.0.join("lock");
+        let doing = || format!("lock the data directory {}", self.0.display());
+        std::fs::create_dir_all(&self.0).permanent(doing)?;
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path).permanent(doing)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Who holds it is only told for a person; the lock itself is the file's.
+                let _ = file.read_to_string(&mut holder);
+                let doing = doing();
+                return Err(Error::permanent(format!(
+                    "{doing}: process {} works in it; wait for it, or name another directory with --data",
+                    holder.trim()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::permanent(doing()).because(error)),
+        }
+        file.set_len(0).permanent(doing)?;
+        file.rewind().permanent(doing)?;
+        writeln!(file, "{}", std::process::id()).permanent(doing)?;
+        Ok(Lock(file))
+    }
+}

@@ -1,0 +1,66 @@
+//! Logs and messages, on standard error, above the progress bars where there are any.
+
+use indicatif::MultiProgress;
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+    sync::LazyLock,
+};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// The bars of this process: whatever is written to standard error is written above them.
+pub static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Starts logging. A filter that cannot be read is reported and the default takes its place.
+pub fn start(filter: &str) {
+    let parsed = EnvFilter::try_new(filter);
+    let wrong = parsed.as_ref().err().map(ToString::to_string);
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(parsed.unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_ansi(colour)
+        .with_writer(AboveBars)
+        .init();
+    if let Some(wrong) = wrong {
+        say(format_args!("warning: the log filter {filter:?} of --log or IMAGEFLEET_LOG: {wrong}; using \"warn\""));
+    }
+}
+
+/// A message for a person.
+pub fn say(message: fmt::Arguments<'_>) {
+    BARS.suspend(|| {
+        // Nobody is left to be told that standard error is closed.
+        let _ = writeln!(io::stderr(), "{message}");
+    });
+}
+
+/// Data, on standard output. A reader that went away is no error.
+pub fn print(data: fmt::Arguments<'_>) {
+    BARS.suspend(|| {
+        if let Err(error) = writeln!(io::stdout(), "{data}")
+            && error.kind() == io::ErrorKind::BrokenPipe
+        {
+            std::process::exit(0);
+        }
+    });
+}
+
+struct AboveBars;
+
+impl Write for AboveBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        BARS.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+impl MakeWriter<'_> for AboveBars {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        Self
+    }
+}

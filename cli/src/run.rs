@@ -1,0 +1,273 @@
+//! `imagefleet run`: coordinator and worker in one process, from submission to result files.
+
+use crate::{
+    args::{Global, Output, RunArgs},
+    embedded::World,
+    exit::Exit,
+    logging::{print, say},
+    progress::Progress,
+    results,
+    submission::{Opened, object_path},
+};
+use imagefleet_common::{
+    Error, Result,
+    ids::JobId,
+    job::spec::CollectionSpec,
+    ports::jobs::{Control, How, JobState, JobView},
+    task::State,
+};
+use imagefleet_coordinator::submit::{Submission, new_job, submit};
+use imagefleet_models::{Device, Encoder};
+use imagefleet_retrieval::results::SUMMARY;
+use imagefleet_worker::{
+    Worker,
+    engine::{Engines, Load},
+    pipeline::stats::Stats,
+    pull,
+    stop::{self, Stop},
+};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often the job is looked at when nothing says that it changed.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// An embedded run that is ready to start.
+pub struct Run {
+    pub world: World,
+    pub submission: Submission,
+    /// Where results go, as a path of `world.files`.
+    pub output: String,
+    pub accept_dead: bool,
+    pub retry_dead: bool,
+    pub load: Arc<Load>,
+    pub coordinator: imagefleet_coordinator::Settings,
+    /// Changes the worker's settings from those of the product.
+    pub worker: fn(&mut imagefleet_worker::Settings),
+}
+
+/// How a run went.
+pub struct Ended {
+    pub job: JobId,
+    pub state: JobState,
+    /// `None`: it was stopped before the job ended. Else the result files that had to be written.
+    pub written: Option<usize>,
+    pub stats: Arc<Stats>,
+}
+
+/// Loads a model on the CPU.
+pub fn load(path: &Path) -> Result<Box<dyn Encoder>> {
+    imagefleet_models::load(path, Device::Cpu)
+}
+
+pub(crate) async fn command(global: &Global, args: RunArgs) -> Result<Exit> {
+    let stop = stop_on_signals()?;
+    let opened = Opened::read(global, &args.file)?;
+    let lock = opened.data.lock()?;
+    let world = World::take_over(&opened.data).await?.retrying();
+    let output = object_path(&opened.file.output)?;
+    let directory = opened.file.output.clone();
+    let submission = blocking(move || opened.submission()).await?;
+    let run = Run {
+        world: world.clone(),
+        submission: Submission { allow_delete: args.allow_delete, ..submission },
+        output: output.clone(),
+        accept_dead: args.accept_dead,
+        retry_dead: args.retry_dead,
+        load: Arc::new(load),
+        coordinator: imagefleet_coordinator::Settings::default(),
+        worker: |_| {},
+    };
+    let ended = run.run(stop).await?;
+    let exit = match (ended.state, ended.written) {
+        (JobState::Succeeded, Some(written)) => {
+            report(global, &world, &ended, &directory, &output, written).await?;
+            Exit::Done
+        }
+        (JobState::Blocked, _) => {
+            say_blocked(&world, ended.job, &args.file).await?;
+            Exit::Blocked
+        }
+        (JobState::Cancelled | JobState::Cancelling, _) => Exit::Cancelled,
+        _ => {
+            say(format_args!("stopped; the same command goes on from here"));
+            Exit::Stopped
+        }
+    };
+    drop(lock);
+    Ok(exit)
+}
+
+impl Run {
+    /// Runs until the job has ended, is blocked, or `shutdown` is given and the worker has drained.
+    pub async fn run(self, shutdown: Stop) -> Result<Ended> {
+        let Self { world, submission, output, accept_dead, retry_dead, load, coordinator, worker } = self;
+        let collection = new_job(&submission).collection;
+        let name = submission.spec.name.clone();
+        let ports = world.coordinator();
+        let submitted = submit(&ports, world.artifacts.as_ref(), submission).await?;
+        say_submitted(&name, submitted.how, &submitted.cancelled);
+
+        let (stopper, stop) = stop::channel();
+        let worker = Arc::new(make_worker(&world, load, &collection, worker));
+        let stats = Arc::clone(worker.engines.stats());
+        let coordinating = tokio::spawn({
+            let (changed, stop) = (world.changed.clone(), stop.clone());
+            async move {
+                imagefleet_coordinator::run(ports, coordinator, changed, async move { stop.stopped().await }).await
+            }
+        });
+        let working = tokio::spawn(pull::run(worker, stop));
+
+        let watching = Watching { world: &world, job: submitted.job, accept_dead, retry_dead, stats: &stats };
+        let watched = tokio::select! {
+            state = watching.until_it_ends() => state,
+            () = shutdown.stopped() => Ok(JobState::Running),
+        };
+        stopper.stop();
+        working.await.map_err(|error| Error::permanent("run the worker").because(error))??;
+        coordinating.await.map_err(|error| Error::permanent("run the coordinator").because(error))?;
+        let state = watched?;
+        let written = match state {
+            JobState::Succeeded => Some(results::deliver(&world, submitted.job, &output).await?),
+            _ => None,
+        };
+        Ok(Ended { job: submitted.job, state, written, stats })
+    }
+}
+
+fn make_worker(
+    world: &World,
+    load: Arc<Load>,
+    collection: &CollectionSpec,
+    change: fn(&mut imagefleet_worker::Settings),
+) -> Worker {
+    let name = format!("embedded-{}", std::process::id());
+    let mut settings = imagefleet_worker::Settings::new(name, vec![collection.model().to_owned()]);
+    change(&mut settings);
+    let engines = Engines::new(load, settings.decoders);
+    Worker::new(world.worker(), settings, engines)
+}
+
+struct Watching<'a> {
+    world: &'a World,
+    job: JobId,
+    accept_dead: bool,
+    retry_dead: bool,
+    stats: &'a Stats,
+}
+
+impl Watching<'_> {
+    async fn until_it_ends(mut self) -> Result<JobState> {
+        let mut changed = self.world.changed.clone();
+        let mut progress = Progress::new(self.stats);
+        loop {
+            let job = job(self.world, self.job).await?;
+            match job.state {
+                JobState::Succeeded | JobState::Cancelled => return Ok(job.state),
+                JobState::Blocked if std::mem::take(&mut self.retry_dead) => {
+                    self.world.jobs.control(self.job, Control::RetryDead).await?;
+                }
+                JobState::Blocked if std::mem::take(&mut self.accept_dead) => {
+                    self.world.jobs.control(self.job, Control::AcceptDead).await?;
+                }
+                JobState::Blocked => return Ok(job.state),
+                _ if progress.is_due() => progress.show(&job, &self.world.jobs.progress(self.job).await?),
+                _ => {}
+            }
+            // Woken by a commit or by the clock; either way the job is looked at.
+            let _ = tokio::time::timeout(LOOK, changed.changed()).await;
+        }
+    }
+}
+
+async fn job(world: &World, id: JobId) -> Result<JobView> {
+    world.jobs.job(id).await?.ok_or_else(|| Error::permanent(format!("find job {id}: there is none of this id")))
+}
+
+/// Given at the first SIGINT or SIGTERM; the second one ends the process at once.
+fn stop_on_signals() -> Result<Stop> {
+    let doing = |error| Error::permanent("listen for signals").because(error);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(doing)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(doing)?;
+    let (stopper, stop) = stop::channel();
+    tokio::spawn(async move {
+        for times in 1.. {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if times > 1 {
+                std::process::exit(Exit::Stopped as i32);
+            }
+            say(format_args!("stopping: what runs is handed back (once more to stop at once)"));
+            stopper.stop();
+        }
+    });
+    Ok(stop)
+}
+
+/// Runs what blocks on a thread that may.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::permanent("read the job's inputs").because(error))?
+}
+
+fn say_submitted(name: &str, how: How, cancelled: &[JobId]) {
+    for job in cancelled {
+        say(format_args!(
+            "job {name}: its file has changed; the older job {job} is cancelled, its finished chunks are kept"
+        ));
+    }
+    match how {
+        How::New => say(format_args!("job {name}: submitted")),
+        How::Active => say(format_args!("job {name}: goes on where it was")),
+        How::Again => say(format_args!("job {name}: has run before; listing again")),
+    }
+}
+
+/// What blocks the job, and the two ways on.
+async fn say_blocked(world: &World, id: JobId, file: &Path) -> Result<()> {
+    let dead: Vec<_> = world.jobs.tasks(id).await?.into_iter().filter(|task| task.state == State::Dead).collect();
+    say(format_args!("job {id} is blocked: {} dead", counted(dead.len(), "task")));
+    const SHOWN: usize = 10;
+    for task in dead.iter().take(SHOWN) {
+        say(format_args!("  {}: {}", task.work.kind(), task.error.as_deref().unwrap_or("no error was kept")));
+    }
+    if dead.len() > SHOWN {
+        say(format_args!("  … and {} more: imagefleet jobs show {id}", dead.len() - SHOWN));
+    }
+    let file = file.display();
+    say(format_args!("two ways on:"));
+    say(format_args!("  imagefleet run {file} --retry-dead    try what is dead once more, after mending its cause"));
+    say(format_args!("  imagefleet run {file} --accept-dead   go on without it; the summary will say so"));
+    Ok(())
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+async fn report(
+    global: &Global,
+    world: &World,
+    ended: &Ended,
+    directory: &Path,
+    output: &str,
+    written: usize,
+) -> Result<()> {
+    let summary = results::read_delivered(world, &format!("{output}/{SUMMARY}")).await?;
+    if global.output == Output::Json {
+        print(format_args!("{}", String::from_utf8_lossy(&summary).trim_end()));
+        return Ok(());
+    }
+    let counts = world.jobs.progress(ended.job).await?.counts;
+    let mut line = format!("{} pictures seen, {} embedded", counts.seen, counts.embedded);
+    for (reason, count) in &counts.rejected {
+        line += &format!(", {count} rejected({reason})");
+    }
+    print(format_args!("{line}"));
+    let encoded = ended.stats.encode.items();
+    print(format_args!("this run: {encoded} pictures encoded, {} written", counted(written, "result file")));
+    print(format_args!("results: {}", directory.display()));
+    Ok(())
+}

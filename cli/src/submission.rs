@@ -1,0 +1,87 @@
+//! From a job file to what the coordinator takes: everything it names is found, read and hashed.
+
+use crate::{args::Global, data_dir::DataDir};
+use imagefleet_common::{
+    Context, Error, Result,
+    job::{
+        file::{self, JobFile, Place},
+        spec::ModelIdentity,
+    },
+};
+use imagefleet_coordinator::submit::Submission;
+use imagefleet_models::checkpoint::open_checkpoint;
+use imagefleet_pictures::processor::Processor;
+use imagefleet_retrieval::articles::read_articles;
+use std::path::{Path, PathBuf};
+
+/// A job file that was read, and where its state is kept.
+pub struct Opened {
+    pub file: JobFile,
+    pub object_root: PathBuf,
+    pub data: DataDir,
+}
+
+impl Opened {
+    pub fn read(global: &Global, path: &Path) -> Result<Self> {
+        let place = match &global.object_root {
+            Some(root) => Place::Embedded { object_root: absolute(root)? },
+            None => Place::beside(path),
+        };
+        let file = file::read(path, place)?;
+        let folder = file.path.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
+        let data = DataDir::new(global.data.as_deref(), &folder);
+        let object_root = global.object_root.as_deref().map_or(Ok(folder), absolute)?;
+        Ok(Self { file, object_root, data })
+    }
+
+    /// Reads what the file names. Hashes the model's weights: a second or so for each gigabyte.
+    pub fn submission(&self) -> Result<Submission> {
+        let JobFile { spec, articles, model, source, .. } = &self.file;
+        let bytes = std::fs::read(articles).permanent(|| format!("read articles {}", articles.display()))?;
+        let titles = read_articles(&bytes, &articles.display().to_string())?.len();
+        Ok(Submission {
+            spec: spec.clone(),
+            source_identity: self.source_identity()?,
+            source: object_path(source)?,
+            model: identify(model)?,
+            articles: bytes,
+            titles: u32::try_from(titles).permanent(|| format!("read articles {}", articles.display()))?,
+            allow_delete: false,
+            replaces_same_name: true,
+        })
+    }
+
+    /// A folder that holds job file, state and pictures can be moved as a whole and stays the same corpus. Elsewhere a
+    /// corpus is known by its absolute path.
+    fn source_identity(&self) -> Result<String> {
+        let beside = self.data.path().parent() == Some(self.object_root.as_path());
+        match self.file.source_below(&self.object_root).filter(|_| beside) {
+            Some(below) => Ok(below),
+            None => Ok(format!("/{}", object_path(&self.file.source)?)),
+        }
+    }
+}
+
+/// What a model directory says of itself.
+fn identify(model: &Path) -> Result<ModelIdentity> {
+    let checkpoint = open_checkpoint(model)?;
+    Ok(ModelIdentity {
+        path: text(model)?.to_owned(),
+        revision: imagefleet_models::revision(model)?,
+        preprocessing: Processor::read(model)?.identity(),
+        dims: checkpoint.dims()?,
+    })
+}
+
+/// A file's path as the path of an object below `/`.
+pub fn object_path(path: &Path) -> Result<String> {
+    Ok(text(path)?.trim_matches('/').to_owned())
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| Error::permanent(format!("use {}: the path is not UTF-8", path.display())))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).permanent(|| format!("find {}", path.display()))
+}

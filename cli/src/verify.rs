@@ -1,0 +1,155 @@
+//! `imagefleet verify`: every picture is accounted for, proved from the index and the artifacts, not from counts alone.
+
+use crate::{
+    args::{Global, Output},
+    embedded::World,
+    exit::Exit,
+    logging::print,
+    run::blocking,
+    submission::Opened,
+};
+use imagefleet_common::{
+    Error, Result,
+    ledger::Counts,
+    ports::{catalog::ChunkLedger, index::PointHead, jobs::JobView, objects::read_latest},
+    task::State,
+};
+use imagefleet_coordinator::submit::new_job;
+use serde_json::json;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+/// What a verification found.
+#[derive(Debug, Default)]
+pub struct Verified {
+    pub chunks: usize,
+    pub counts: Counts,
+    /// Chunks whose task is dead or cancelled.
+    pub unprocessed: usize,
+    /// What is not as the ledger says, a line each.
+    pub wrong: Vec<String>,
+}
+
+pub(crate) async fn command(global: &Global, file: &Path) -> Result<Exit> {
+    let opened = Opened::read(global, file)?;
+    let data = opened.data.clone();
+    if !data.is_there() {
+        let path = data.path().display();
+        return Err(Error::permanent(format!("verify {}: nothing has run in {path}", file.display())));
+    }
+    let submission = blocking(move || opened.submission()).await?;
+    let hash = new_job(&submission);
+    let world = World::open(&data).await?;
+    let jobs = world.jobs.jobs().await?;
+    let job = jobs.into_iter().rfind(|job| job.collection == hash.collection.id && job.name == hash.name);
+    let job = job.ok_or_else(|| Error::permanent(format!("verify {}: this job has never run", file.display())))?;
+    let verified = verify(&world, &job).await?;
+    show(global, &job, &verified);
+    Ok(if verified.wrong.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Compares ledger, artifacts and index, chunk by chunk and key by key.
+pub async fn verify(world: &World, job: &JobView) -> Result<Verified> {
+    let mut verified = Verified::default();
+    let ledger = world.catalog.ledger(job.id).await?;
+    verified.chunks = ledger.len();
+    for chunk in &ledger {
+        match (chunk.state, &chunk.counts, &chunk.artifact) {
+            (State::Succeeded, Some(counts), Some(artifact)) => {
+                verified.counts.add(counts);
+                let wrong = check_chunk(world, job, chunk, counts, artifact).await?;
+                verified
+                    .wrong
+                    .extend(wrong.into_iter().map(|wrong| format!("{} ({}): {wrong}", chunk.at, chunk.shard)));
+            }
+            (State::Succeeded, ..) => {
+                verified.wrong.push(format!("{} ({}): succeeded without a ledger row", chunk.at, chunk.shard));
+            }
+            _ => verified.unprocessed += 1,
+        }
+    }
+    let shards: Vec<i64> = world.catalog.job_shards(job.id).await?.iter().map(|shard| shard.number).collect();
+    let known: BTreeSet<_> =
+        ledger.iter().filter(|chunk| chunk.state == State::Succeeded).map(|chunk| chunk.at).collect();
+    for (at, count) in world.index.counts(&job.collection, &shards).await? {
+        if !known.contains(&at) {
+            verified.wrong.push(format!("{at}: {count} points in the index that no ledger row names"));
+        }
+    }
+    Ok(verified)
+}
+
+async fn check_chunk(
+    world: &World,
+    job: &JobView,
+    chunk: &ChunkLedger,
+    counts: &Counts,
+    artifact: &str,
+) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    let rejected = world.catalog.rejected(&job.collection, chunk.at).await?;
+    let mut by_reason = BTreeMap::new();
+    for row in &rejected {
+        *by_reason.entry(row.reason).or_insert(0) += 1;
+    }
+    if !counts.adds_up() || by_reason != counts.rejected {
+        wrong.push(format!(
+            "seen {}, embedded {}, rejected {}, rows of rejected pictures {}",
+            counts.seen,
+            counts.embedded,
+            counts.rejected_total(),
+            rejected.len()
+        ));
+    }
+    let Some(named) = read_latest(world.artifacts.as_ref(), artifact).await? else {
+        wrong.push(format!("artifact {artifact} is gone"));
+        return Ok(wrong);
+    };
+    let named: BTreeSet<String> = String::from_utf8_lossy(&named).lines().map(String::from).collect();
+    if named.len() as u64 != counts.embedded {
+        wrong.push(format!("the artifact names {} pictures, the ledger counts {}", named.len(), counts.embedded));
+    }
+    let stored = world.index.chunk(&job.collection, chunk.at.shard, chunk.at.chunk).await?;
+    let held: BTreeSet<String> = stored.iter().filter(|head| is_of(head, chunk)).map(|head| head.key.clone()).collect();
+    wrong.extend(named.difference(&held).map(|key| format!("{key} is embedded and not in the index")));
+    let strangers = stored.iter().filter(|head| !is_of(head, chunk) || !named.contains(&head.key));
+    wrong.extend(
+        strangers.map(|head| format!("{} is in the index under epoch {} and not in the ledger", head.key, head.epoch)),
+    );
+    let keys: Vec<String> = held.into_iter().collect();
+    for (key, vector) in keys.iter().zip(world.index.vectors(&job.collection, &keys).await?) {
+        let length = vector.map(|vector| vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt());
+        if length.is_none_or(|length| (length - 1.0).abs() > 1e-3) {
+            wrong.push(format!("{key} has no vector of unit length"));
+        }
+    }
+    Ok(wrong)
+}
+
+fn is_of(head: &PointHead, chunk: &ChunkLedger) -> bool {
+    head.at == chunk.at && head.epoch == chunk.epoch
+}
+
+fn show(global: &Global, job: &JobView, verified: &Verified) {
+    let Verified { chunks, counts, unprocessed, wrong } = verified;
+    if global.output == Output::Json {
+        let report = json!({"job": job.id, "chunks": chunks, "counts": counts, "unprocessed_chunks": unprocessed, "wrong": wrong});
+        print(format_args!("{report:#}"));
+        return;
+    }
+    for wrong in wrong {
+        print(format_args!("{wrong}"));
+    }
+    print(format_args!(
+        "{chunks} chunks, {unprocessed} of them unprocessed: {} pictures seen, {} embedded, {} rejected",
+        counts.seen,
+        counts.embedded,
+        counts.rejected_total()
+    ));
+    print(format_args!(
+        "{}",
+        if wrong.is_empty() { "every picture is accounted for" } else { "not every picture is accounted for" }
+    ));
+}
