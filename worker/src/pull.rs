@@ -34,7 +34,10 @@ pub async fn run(worker: Arc<Worker>, shutdown: Stop) -> Result<()> {
             () = take(&worker, &session.lease, &mut running) => {}
             () = shutdown.stopped() => {
                 drain(&session.lease, &mut running, settings.grace).await;
-                return session.close(worker.ports.tasks.as_ref()).await;
+                if let Err(error) = session.close(worker.ports.tasks.as_ref()).await {
+                    tracing::warn!(%error, "the session could not be closed; its lease will run out");
+                }
+                return Ok(());
             }
             () = session.lease.lost() => {
                 // Every attempt sees the loss by itself; nothing of the old session runs when the new one opens.

@@ -7,7 +7,7 @@ use crate::{
 };
 use futures::{FutureExt, StreamExt, stream};
 use imagefleet_common::{
-    Error, Result,
+    Context, Error, Result,
     job::spec::{CorpusSpec, Layout},
     ledger::{Reason, Rejection},
     ports::{
@@ -144,8 +144,10 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
             feed.send(candidate, Packed::Zipped { block: bytes.clone(), start: range.start, entry }).await?;
         }
         if reading.is_out_of_time() {
-            rest = cut_off(&wanted);
-            break;
+            rest = cut_off(&wanted, first);
+            if rest.is_some() {
+                break;
+            }
         }
     }
     drop(blocks);
@@ -165,9 +167,10 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
     Ok(reading.ended(rest))
 }
 
-/// Where the rest begins: at the first entry that was not sent, if all before it were and none after it was.
-fn cut_off(unsent: &HashMap<u64, Candidate>) -> Option<Rest> {
-    unsent.keys().min().map(|&at| Rest { at, offset: 0 })
+/// Where the rest begins: at the first entry that was not sent. `None` where nothing is left, or where nothing before
+/// it was sent, as in a directory that runs against the order of the offsets: such a cut would leave all to be done.
+fn cut_off(unsent: &HashMap<u64, Candidate>, first: u64) -> Option<Rest> {
+    unsent.keys().min().filter(|&&at| at > first).map(|&at| Rest { at, offset: 0 })
 }
 
 async fn directory(worker: &Worker, corpus: &CorpusSpec, shard: &Shard, objects: &Objects) -> Result<Arc<Directory>> {
@@ -181,7 +184,10 @@ async fn directory(worker: &Worker, corpus: &CorpusSpec, shard: &Shard, objects:
         Some(meta) => Some(read_metadata(Pinned { objects: sources, meta }).await?),
         None => None,
     };
-    let directory = Arc::new(Directory::new(corpus, &shard.path, entries, metadata.as_ref()));
+    // Tens of thousands of names: too long for a thread that others wait on.
+    let (corpus, path) = (corpus.clone(), shard.path.clone());
+    let made = tokio::task::spawn_blocking(move || Directory::new(&corpus, &path, entries, metadata.as_ref())).await;
+    let directory = Arc::new(made.permanent(|| format!("read zip directory of {}", shard.path))?);
     worker.shards.zips.put(name, Arc::clone(&directory));
     Ok(directory)
 }

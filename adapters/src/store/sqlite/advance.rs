@@ -80,7 +80,13 @@ pub(super) async fn finish_cancelling(conn: &mut Conn, job: JobId) -> Done<Optio
     Ok(Some(Step::Cancelled))
 }
 
+/// A job whose corpus has not changed comes here from its first stage: its last one is still done.
 async fn succeed(conn: &mut Conn, job: JobId) -> Done<Option<Step>> {
+    sqlx::query("UPDATE job SET stage = ? WHERE id = ?")
+        .bind(Stage::Finalize.name())
+        .bind(job.to_string())
+        .execute(&mut *conn)
+        .await?;
     end(conn, job, JobState::Succeeded).await?;
     Ok(Some(Step::Succeeded))
 }
