@@ -34,26 +34,26 @@ pub fn say(message: fmt::Arguments<'_>) {
     });
 }
 
-/// Data, on standard output. A reader that went away is no error.
+/// Data, on standard output. A reader that went away is no error: what is done and how it went stay the same.
 pub fn print(data: fmt::Arguments<'_>) {
     BARS.suspend(|| {
-        if let Err(error) = writeln!(io::stdout(), "{data}")
-            && error.kind() == io::ErrorKind::BrokenPipe
-        {
-            std::process::exit(0);
-        }
+        let _ = writeln!(io::stdout(), "{data}");
     });
 }
 
 struct AboveBars;
 
 impl Write for AboveBars {
+    /// Never fails: a log that cannot be written must not end what it tells of.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        BARS.suspend(|| io::stderr().write(bytes))
+        BARS.suspend(|| {
+            let _ = io::stderr().write_all(bytes);
+        });
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 

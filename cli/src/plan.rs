@@ -12,21 +12,17 @@ use crate::{
 use imagefleet_adapters::objects::fs::FsObjects;
 use imagefleet_common::{
     Result,
-    ids::CorpusId,
     job::spec::{CorpusSpec, Layout},
     ports::{
         catalog::{ChunkLedger, Shard},
-        jobs::NewJob,
-        objects::Objects,
+        jobs::{JobState, NewJob},
+        objects::{Objects, list_all},
     },
     task::State,
 };
 use imagefleet_coordinator::{plan::shards_of, submit::new_job};
 use serde_json::json;
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// A shard that was never listed: bytes that a picture is taken to have.
 const PICTURE: u64 = 100 << 10;
@@ -49,88 +45,105 @@ pub(crate) async fn command(global: &Global, file: &Path) -> Result<Exit> {
     let job = new_job(&submission);
     let sources = FsObjects::new(PathBuf::from("/"));
     let paths = shards_of(&job.corpus, &sources).await?;
-    let (shards, ledger) = match data.is_there() {
-        true => known(&World::open(&data).await?, &job).await?,
-        false => (Vec::new(), Vec::new()),
+    let known = match data.is_there() {
+        true => Known::read(&World::open(&data).await?, &job).await?,
+        false => Known::default(),
     };
     let mut rows = Vec::new();
     for path in paths {
-        rows.push(row(&job.corpus, &sources, path, &shards, &ledger).await?);
+        rows.push(row(&job.corpus, &sources, path, &known).await?);
     }
+    let shards = known.shards;
     let gone: Vec<&str> = shards
         .iter()
         .filter(|shard| !shard.removed && rows.iter().all(|row| row.path != shard.path))
         .map(|shard| shard.path.as_str())
         .collect();
-    show(global, &job, &rows, &gone);
+    let is_done = known.has_succeeded && gone.is_empty() && rows.iter().all(Row::is_done);
+    show(global, &job, &rows, &gone, is_done);
     Ok(Exit::Done)
 }
 
-/// What the catalog knows of the corpus, and the newest ledger over the job's collection.
-async fn known(world: &World, job: &NewJob) -> Result<(Vec<Shard>, Vec<ChunkLedger>)> {
-    let corpus: &CorpusId = &job.corpus.id;
-    let shards = world.catalog.shards(corpus).await?;
-    let mut ledger = Vec::new();
-    if let Some(older) = world.jobs.jobs().await?.into_iter().rfind(|older| older.collection == job.collection.id) {
-        ledger = world.catalog.ledger(older.id).await?;
-    }
-    Ok((shards, ledger))
+/// What earlier runs left.
+#[derive(Default)]
+struct Known {
+    shards: Vec<Shard>,
+    /// The newest over the job's collection.
+    ledger: Vec<ChunkLedger>,
+    /// Has this very job succeeded?
+    has_succeeded: bool,
 }
 
-async fn row(
-    corpus: &CorpusSpec,
-    sources: &dyn Objects,
-    path: String,
-    shards: &[Shard],
-    ledger: &[ChunkLedger],
-) -> Result<Row> {
-    if let Some(shard) = shards.iter().find(|shard| shard.path == path && shard.version > 0) {
-        let chunks: Vec<&ChunkLedger> = ledger.iter().filter(|chunk| chunk.at.shard == shard.number).collect();
-        let done = chunks.iter().filter(|chunk| chunk.state == State::Succeeded).count() as u64;
-        return Ok(Row {
-            version: shard.version,
-            chunks: chunks.len() as u64,
-            done,
-            is_estimated: chunks.is_empty(),
-            path,
-        });
+impl Known {
+    async fn read(world: &World, job: &NewJob) -> Result<Self> {
+        let shards = world.catalog.shards(&job.corpus.id).await?;
+        let jobs = world.jobs.jobs().await?;
+        let Some(newest) = jobs.iter().rfind(|older| older.collection == job.collection.id) else {
+            return Ok(Self { shards, ..Self::default() });
+        };
+        let ledger = world.catalog.ledger(newest.id).await?;
+        let has_succeeded = jobs.iter().any(|older| older.spec == job.spec && older.state == JobState::Succeeded);
+        Ok(Self { shards, ledger, has_succeeded })
     }
-    let chunks = match corpus.layout {
-        Layout::Tar => 1,
-        Layout::Yfcc | Layout::Zip | Layout::Folder => {
-            let size = sources.head(&corpus.object(&path)).await?.map_or(0, |meta| meta.size);
-            size.div_ceil(PICTURE * CHUNK).max(1)
+}
+
+impl Row {
+    fn is_done(&self) -> bool {
+        !self.is_estimated && self.done == self.chunks
+    }
+}
+
+async fn row(corpus: &CorpusSpec, sources: &dyn Objects, path: String, known: &Known) -> Result<Row> {
+    let archive = match corpus.layout {
+        Layout::Folder => None,
+        Layout::Yfcc | Layout::Zip | Layout::Tar => sources.head(&corpus.object(&path)).await?,
+    };
+    if let Some(shard) = known.shards.iter().find(|shard| shard.path == path && shard.version > 0) {
+        let chunks: Vec<&ChunkLedger> = known.ledger.iter().filter(|chunk| chunk.at.shard == shard.number).collect();
+        // What names an archive's content begins with its tag; a folder is only known by listing it.
+        let has_changed = archive.as_ref().is_some_and(|archive| !shard.listing.starts_with(&archive.etag));
+        let done = chunks.iter().filter(|chunk| chunk.state == State::Succeeded && !has_changed).count() as u64;
+        let is_estimated = has_changed || chunks.is_empty();
+        return Ok(Row { version: shard.version, chunks: chunks.len() as u64, done, is_estimated, path });
+    }
+    let size = match archive {
+        Some(archive) => archive.size,
+        None => {
+            let prefix = format!("{}/", corpus.object(&path));
+            list_all(sources, prefix.trim_start_matches('/')).await?.iter().map(|object| object.size).sum()
         }
     };
+    let chunks = if corpus.layout == Layout::Tar { 1 } else { size.div_ceil(PICTURE * CHUNK).max(1) };
     Ok(Row { path, version: 0, chunks, done: 0, is_estimated: true })
 }
 
 /// Tasks of each stage: all of them, and those that are done.
-fn stages(job: &NewJob, rows: &[Row]) -> BTreeMap<u8, (&'static str, u64, u64)> {
+fn stages(job: &NewJob, rows: &[Row], is_done: bool) -> [(&'static str, u64, u64); 6] {
     let chunks = rows.iter().map(|row| row.chunks).sum();
     let done = rows.iter().map(|row| row.done).sum();
     let blocks = u64::from(job.blocks);
-    let stages = [
+    let own = |stage, tasks| (stage, tasks, if is_done { tasks } else { 0 });
+    [
+        // Every run lists again: that is how it finds out what changed.
         ("list", rows.len() as u64, 0),
         ("embed", chunks, done),
-        ("seal", 1, 0),
-        ("retrieve", blocks, 0),
-        ("rerank", blocks * u64::from(job.rerankers), 0),
-        ("finalize", 1, 0),
-    ];
-    (0..).zip(stages).collect()
+        own("seal", 1),
+        own("retrieve", blocks),
+        own("rerank", blocks * u64::from(job.rerankers)),
+        own("finalize", 1),
+    ]
 }
 
-fn show(global: &Global, job: &NewJob, rows: &[Row], gone: &[&str]) {
+fn show(global: &Global, job: &NewJob, rows: &[Row], gone: &[&str], is_done: bool) {
     let is_estimated = rows.iter().any(|row| row.is_estimated);
-    let stages = stages(job, rows);
+    let stages = stages(job, rows, is_done);
     if global.output == Output::Json {
         let shards: Vec<_> = rows
             .iter()
             .map(|row| json!({"shard": row.path, "version": row.version, "chunks": row.chunks, "done": row.done, "estimated": row.is_estimated}))
             .collect();
         let stages: Vec<_> =
-            stages.values().map(|(stage, tasks, done)| json!({"stage": stage, "tasks": tasks, "done": done})).collect();
+            stages.iter().map(|(stage, tasks, done)| json!({"stage": stage, "tasks": tasks, "done": done})).collect();
         let plan = json!({"job": job.name, "corpus": job.corpus.id, "collection": job.collection.id,
             "stages": stages, "shards": shards, "gone": gone});
         print(format_args!("{plan:#}"));
@@ -139,7 +152,7 @@ fn show(global: &Global, job: &NewJob, rows: &[Row], gone: &[&str]) {
     print(format_args!("job {}, collection {}", job.name, job.collection.id));
     let estimated = |is_estimated: bool| if is_estimated { "estimated" } else { "" };
     let rows_of_stages: Vec<Vec<String>> = stages
-        .values()
+        .iter()
         .map(|(stage, tasks, done)| {
             let note = estimated(is_estimated && *stage == "embed");
             vec![(*stage).to_owned(), tasks.to_string(), done.to_string(), note.to_owned()]

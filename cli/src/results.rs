@@ -8,6 +8,7 @@ use imagefleet_common::{
     Error, Result,
     ids::JobId,
     ports::objects::{Objects, read_latest},
+    task::State,
     work::Work,
 };
 use imagefleet_retrieval::results::{Manifest, SUMMARY};
@@ -18,24 +19,33 @@ use crate::embedded::World;
 pub async fn deliver(world: &World, job: JobId, directory: &str) -> Result<usize> {
     let (manifest, artifact) = manifest(world, job).await?;
     let folder = artifact.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let mut stale = Vec::new();
+    let (mut stale, mut differs) = (Vec::new(), false);
     for name in &manifest.files {
         let bytes = read(world.artifacts.as_ref(), &format!("{folder}/{name}")).await?;
         let path = format!("{directory}/{name}");
-        if read_latest(world.files.as_ref(), &path).await?.as_ref() != Some(&bytes) {
-            stale.push((name, path, bytes));
+        match read_latest(world.files.as_ref(), &path).await? {
+            Some(there) if there == bytes => {}
+            there => {
+                differs |= there.is_some();
+                stale.push((name, path, bytes));
+            }
         }
     }
     if stale.is_empty() {
         return Ok(0);
     }
-    let summary = format!("{directory}/{SUMMARY}");
-    let kept_summary = read(world.artifacts.as_ref(), &format!("{folder}/{SUMMARY}")).await?;
-    world.files.delete(&summary).await?;
+    // A summary that already says the same belongs to files that are merely gone: putting those back completes it.
+    let summary = differs || stale.iter().any(|(name, ..)| *name == SUMMARY);
+    if summary {
+        world.files.delete(&format!("{directory}/{SUMMARY}")).await?;
+    }
     for (_, path, bytes) in stale.iter().filter(|(name, ..)| *name != SUMMARY) {
         world.files.put(path, bytes.clone()).await?;
     }
-    world.files.put(&summary, kept_summary).await?;
+    if summary {
+        let bytes = read(world.artifacts.as_ref(), &format!("{folder}/{SUMMARY}")).await?;
+        world.files.put(&format!("{directory}/{SUMMARY}"), bytes).await?;
+    }
     Ok(stale.len())
 }
 
@@ -43,7 +53,8 @@ pub async fn deliver(world: &World, job: JobId, directory: &str) -> Result<usize
 async fn manifest(world: &World, job: JobId) -> Result<(Manifest, String)> {
     let id = Work::Finalize { job }.id();
     let tasks = world.jobs.tasks(job).await?;
-    let artifact = tasks.into_iter().find(|task| task.id == id).and_then(|task| task.artifact);
+    let artifact =
+        tasks.into_iter().find(|task| task.id == id && task.state == State::Succeeded).and_then(|task| task.artifact);
     let artifact = artifact.ok_or_else(|| Error::permanent(format!("find the results of job {job}: it has none")))?;
     let bytes = read(world.artifacts.as_ref(), &artifact).await?;
     Ok((Manifest::from_bytes(&bytes, &artifact)?, artifact))

@@ -10,15 +10,18 @@ use crate::{
     submission::{Opened, object_path},
 };
 use imagefleet_common::{
-    Error, Result,
+    Context, Error, Result,
     ids::JobId,
     job::spec::CollectionSpec,
     ports::jobs::{Control, How, JobState, JobView},
     task::State,
 };
-use imagefleet_coordinator::submit::{Submission, new_job, submit};
+use imagefleet_coordinator::{
+    plan::shards_of,
+    submit::{Submission, new_job, submit},
+};
 use imagefleet_models::{Device, Encoder};
-use imagefleet_retrieval::results::SUMMARY;
+use imagefleet_retrieval::results::{SUMMARY, Summary};
 use imagefleet_worker::{
     Worker,
     engine::{Engines, Load},
@@ -63,11 +66,12 @@ pub fn load(path: &Path) -> Result<Box<dyn Encoder>> {
 pub(crate) async fn command(global: &Global, args: RunArgs) -> Result<Exit> {
     let stop = stop_on_signals()?;
     let opened = Opened::read(global, &args.file)?;
-    let lock = opened.data.lock()?;
-    let world = World::take_over(&opened.data).await?.retrying();
     let output = object_path(&opened.file.output)?;
-    let directory = opened.file.output.clone();
+    let (data, directory) = (opened.data.clone(), opened.file.output.clone());
+    // Before anything is made: model and articles can still be refused.
     let submission = blocking(move || opened.submission()).await?;
+    let lock = data.lock()?;
+    let world = World::take_over(&data).await?.retrying();
     let run = Run {
         world: world.clone(),
         submission: Submission { allow_delete: args.allow_delete, ..submission },
@@ -105,8 +109,11 @@ impl Run {
         let collection = new_job(&submission).collection;
         let name = submission.spec.name.clone();
         let ports = world.coordinator();
+        // What a plan would stumble over for good is refused before anything starts.
+        shards_of(&new_job(&submission).corpus, world.files.as_ref()).await?;
         let submitted = submit(&ports, world.artifacts.as_ref(), submission).await?;
         say_submitted(&name, submitted.how, &submitted.cancelled);
+        run_alone(&world, submitted.job).await?;
 
         let (stopper, stop) = stop::channel();
         let worker = Arc::new(make_worker(&world, load, &collection, worker));
@@ -117,12 +124,13 @@ impl Run {
                 imagefleet_coordinator::run(ports, coordinator, changed, async move { stop.stopped().await }).await
             }
         });
-        let working = tokio::spawn(pull::run(worker, stop));
+        let mut working = tokio::spawn(pull::run(worker, stop));
 
         let watching = Watching { world: &world, job: submitted.job, accept_dead, retry_dead, stats: &stats };
         let watched = tokio::select! {
             state = watching.until_it_ends() => state,
             () = shutdown.stopped() => Ok(JobState::Running),
+            ended = &mut working => return Err(worker_ended(ended)),
         };
         stopper.stop();
         working.await.map_err(|error| Error::permanent("run the worker").because(error))??;
@@ -133,6 +141,28 @@ impl Run {
             _ => None,
         };
         Ok(Ended { job: submitted.job, state, written, stats })
+    }
+}
+
+/// Jobs of other files in this data directory wait while this one runs: their results would be delivered by nobody.
+async fn run_alone(world: &World, job: JobId) -> Result<()> {
+    for other in world.jobs.jobs().await? {
+        if other.id == job && other.paused {
+            world.jobs.control(job, Control::Resume).await?;
+        } else if other.id != job && other.state.is_active() && !other.paused {
+            world.jobs.control(other.id, Control::Pause).await?;
+            say(format_args!("job {} is paused; running its file again goes on with it", other.name));
+        }
+    }
+    Ok(())
+}
+
+/// A worker ends when it is told to; whatever else ends it is the run's error.
+fn worker_ended(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -> Error {
+    match ended {
+        Ok(Ok(())) => Error::permanent("run the worker: it ended by itself"),
+        Ok(Err(error)) => error.while_doing("run the worker"),
+        Err(error) => Error::permanent("run the worker").because(error),
     }
 }
 
@@ -162,22 +192,36 @@ impl Watching<'_> {
         let mut changed = self.world.changed.clone();
         let mut progress = Progress::new(self.stats);
         loop {
-            let job = job(self.world, self.job).await?;
-            match job.state {
-                JobState::Succeeded | JobState::Cancelled => return Ok(job.state),
-                JobState::Blocked if std::mem::take(&mut self.retry_dead) => {
-                    self.world.jobs.control(self.job, Control::RetryDead).await?;
-                }
-                JobState::Blocked if std::mem::take(&mut self.accept_dead) => {
-                    self.world.jobs.control(self.job, Control::AcceptDead).await?;
-                }
-                JobState::Blocked => return Ok(job.state),
-                _ if progress.is_due() => progress.show(&job, &self.world.jobs.progress(self.job).await?),
-                _ => {}
+            match self.look(&mut progress).await {
+                Ok(None) => {}
+                Ok(Some(state)) => return Ok(state),
+                // Coordinator and worker go on whether anyone looks or not.
+                Err(error) if error.is_transient() => tracing::warn!(%error, "the job could not be looked at"),
+                Err(error) => return Err(error),
             }
             // Woken by a commit or by the clock; either way the job is looked at.
             let _ = tokio::time::timeout(LOOK, changed.changed()).await;
         }
+    }
+
+    /// The state in which the job's run ends; `None` while it goes on.
+    async fn look(&mut self, progress: &mut Progress<'_>) -> Result<Option<JobState>> {
+        let job = job(self.world, self.job).await?;
+        match job.state {
+            JobState::Succeeded | JobState::Cancelled => return Ok(Some(job.state)),
+            JobState::Blocked if self.retry_dead => {
+                self.world.jobs.control(self.job, Control::RetryDead).await?;
+                self.retry_dead = false;
+            }
+            JobState::Blocked if self.accept_dead => {
+                self.world.jobs.control(self.job, Control::AcceptDead).await?;
+                self.accept_dead = false;
+            }
+            JobState::Blocked => return Ok(Some(job.state)),
+            _ if progress.is_due() => progress.show(&job, &self.world.jobs.progress(self.job).await?),
+            _ => {}
+        }
+        Ok(None)
     }
 }
 
@@ -237,9 +281,20 @@ async fn say_blocked(world: &World, id: JobId, file: &Path) -> Result<()> {
         say(format_args!("  … and {} more: imagefleet jobs show {id}", dead.len() - SHOWN));
     }
     let file = file.display();
+    // Without one of the job's own steps there are no results to go on to.
+    if dead.iter().any(|task| task.work.job().is_some()) {
+        say(format_args!("the way on:"));
+        say(format_args!(
+            "  imagefleet run {file} --retry-dead    try what is dead once more, after mending its cause"
+        ));
+        return Ok(());
+    }
     say(format_args!("two ways on:"));
     say(format_args!("  imagefleet run {file} --retry-dead    try what is dead once more, after mending its cause"));
     say(format_args!("  imagefleet run {file} --accept-dead   go on without it; the summary will say so"));
+    if !job(world, id).await?.kept_shards.is_empty() {
+        say(format_args!("shards that are gone were kept: --allow-delete removes them and what is dead in them"));
+    }
     Ok(())
 }
 
@@ -260,10 +315,17 @@ async fn report(
         print(format_args!("{}", String::from_utf8_lossy(&summary).trim_end()));
         return Ok(());
     }
-    let counts = world.jobs.progress(ended.job).await?.counts;
-    let mut line = format!("{} pictures seen, {} embedded", counts.seen, counts.embedded);
-    for (reason, count) in &counts.rejected {
+    let summary: Summary = serde_json::from_slice(&summary).permanent(|| format!("read {SUMMARY}"))?;
+    let pictures = &summary.pictures;
+    let mut line = format!("{} pictures seen, {} embedded", pictures.seen, pictures.embedded);
+    for (reason, count) in &pictures.rejected {
         line += &format!(", {count} rejected({reason})");
+    }
+    for (reason, count) in &pictures.unprocessed {
+        line += &format!(", {count} unprocessed({reason})");
+    }
+    if summary.accepted_dead > 0 {
+        line += &format!("; {} left out", counted(summary.accepted_dead as usize, "dead task"));
     }
     print(format_args!("{line}"));
     let encoded = ended.stats.encode.items();

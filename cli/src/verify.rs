@@ -13,6 +13,7 @@ use imagefleet_common::{
     ledger::Counts,
     ports::{catalog::ChunkLedger, index::PointHead, jobs::JobView, objects::read_latest},
     task::State,
+    work::Kind,
 };
 use imagefleet_coordinator::submit::new_job;
 use serde_json::json;
@@ -26,7 +27,7 @@ use std::{
 pub struct Verified {
     pub chunks: usize,
     pub counts: Counts,
-    /// Chunks whose task is dead or cancelled.
+    /// Chunks whose task is dead or cancelled, and shards whose listing is.
     pub unprocessed: usize,
     /// What is not as the ledger says, a line each.
     pub wrong: Vec<String>,
@@ -40,10 +41,10 @@ pub(crate) async fn command(global: &Global, file: &Path) -> Result<Exit> {
         return Err(Error::permanent(format!("verify {}: nothing has run in {path}", file.display())));
     }
     let submission = blocking(move || opened.submission()).await?;
-    let hash = new_job(&submission);
+    let submitted = new_job(&submission);
     let world = World::open(&data).await?;
     let jobs = world.jobs.jobs().await?;
-    let job = jobs.into_iter().rfind(|job| job.collection == hash.collection.id && job.name == hash.name);
+    let job = jobs.into_iter().rfind(|job| job.collection == submitted.collection.id && job.name == submitted.name);
     let job = job.ok_or_else(|| Error::permanent(format!("verify {}: this job has never run", file.display())))?;
     let verified = verify(&world, &job).await?;
     show(global, &job, &verified);
@@ -67,7 +68,17 @@ pub async fn verify(world: &World, job: &JobView) -> Result<Verified> {
             (State::Succeeded, ..) => {
                 verified.wrong.push(format!("{} ({}): succeeded without a ledger row", chunk.at, chunk.shard));
             }
-            _ => verified.unprocessed += 1,
+            (State::Dead | State::Cancelled, ..) => verified.unprocessed += 1,
+            (state, ..) => {
+                verified.wrong.push(format!("{} ({}): not finished, its task is {state}", chunk.at, chunk.shard))
+            }
+        }
+    }
+    for task in world.jobs.tasks(job.id).await?.iter().filter(|task| task.work.kind() == Kind::List) {
+        match task.state {
+            State::Succeeded => {}
+            State::Dead | State::Cancelled => verified.unprocessed += 1,
+            state => verified.wrong.push(format!("{}: not finished, its task is {state}", task.work.key())),
         }
     }
     let shards: Vec<i64> = world.catalog.job_shards(job.id).await?.iter().map(|shard| shard.number).collect();
@@ -143,7 +154,7 @@ fn show(global: &Global, job: &JobView, verified: &Verified) {
         print(format_args!("{wrong}"));
     }
     print(format_args!(
-        "{chunks} chunks, {unprocessed} of them unprocessed: {} pictures seen, {} embedded, {} rejected",
+        "{chunks} chunks, {unprocessed} chunks or shards unprocessed: {} pictures seen, {} embedded, {} rejected",
         counts.seen,
         counts.embedded,
         counts.rejected_total()

@@ -11,7 +11,6 @@ pub async fn advance(ports: &Ports) -> Result<()> {
             Step::Blocked(stage, dead) => {
                 tracing::warn!(%job, %stage, dead, "only dead tasks are left: the job is blocked")
             }
-            Step::Unblocked(stage) => tracing::info!(%job, %stage, "the job goes on"),
             Step::Succeeded => tracing::info!(%job, "the job has succeeded"),
             Step::Cancelled => tracing::info!(%job, "the job is cancelled"),
         }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// Tops up the window of every queue that has rows to run.
 pub async fn fill_windows(ports: &Ports, settings: &Settings) -> Result<()> {
-    for load in ports.tasks.queues().await? {
+    for load in ports.tasks.queues(settings.republish_after).await? {
         if load.unpublished == 0 {
             continue;
         }

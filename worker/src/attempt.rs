@@ -12,7 +12,7 @@ use imagefleet_common::{
     },
     work::{Kind, Work},
 };
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 /// A granted claim under a held lease.
 pub struct Attempt {
@@ -62,7 +62,7 @@ impl Attempt {
             let kind = self.work().kind();
             let stopped = self.stop.clone();
             let end = tokio::select! {
-                end = tasks::execute(worker, self) => end,
+                end = AssertUnwindSafe(tasks::execute(worker, self)).catch_unwind() => end.unwrap_or_else(panicked),
                 () = stopped.stopped() => Ok(Done::NotYet(Duration::ZERO)),
             };
             events::attempt_ended(kind, &end);
@@ -74,13 +74,10 @@ impl Attempt {
     async fn write_end(&self, worker: &Worker, kind: Kind, end: Result<Done>) {
         let tasks = &worker.ports.tasks;
         let written = match end {
-            Ok(Done::Ended(outcome)) => match self.succeed(worker, &outcome).await {
-                Err(error) if error.is_permanent() => self.fail(worker, &error).await,
-                written => written,
-            },
+            Ok(Done::Ended(outcome)) => self.succeed_or_fail(worker, &outcome).await,
             Ok(Done::NotYet(delay)) => self.persist("hand back", || tasks.hand_back(self.holding(), delay)).await,
             Err(error) if error.next() == Next::Relist && kind == Kind::Embed => {
-                self.succeed(worker, &Outcome::Superseded { detail: error.to_string() }).await
+                self.succeed_or_fail(worker, &Outcome::Superseded { detail: error.to_string() }).await
             }
             Err(error) => self.fail(worker, &error).await,
         };
@@ -88,12 +85,20 @@ impl Attempt {
             Ok(Written::Done) => {}
             // Either the first try was written and its answer lost, or another attempt has the task.
             Ok(Written::Stale) => tracing::debug!("the attempt's end was written before or no longer counts"),
-            Err(error) => tracing::error!(%error, "the attempt's end could not be written; its lease will run out"),
+            Err(error) => {
+                // A living session would keep the task for ever: without its lease another one gets it.
+                tracing::error!(%error, "the attempt's end could not be written; the lease is given up");
+                self.lease.lose();
+            }
         }
     }
 
-    async fn succeed(&self, worker: &Worker, outcome: &Outcome) -> Result<Written> {
-        self.persist("succeed", || worker.ports.tasks.succeed(self.holding(), outcome)).await
+    /// An outcome that the store refuses for good is a failure.
+    async fn succeed_or_fail(&self, worker: &Worker, outcome: &Outcome) -> Result<Written> {
+        match self.persist("succeed", || worker.ports.tasks.succeed(self.holding(), outcome)).await {
+            Err(error) if error.is_permanent() => self.fail(worker, &error).await,
+            written => written,
+        }
     }
 
     async fn fail(&self, worker: &Worker, error: &Error) -> Result<Written> {
@@ -122,4 +127,10 @@ impl Attempt {
             }
         }
     }
+}
+
+/// A task's code that panicked has failed; the worker goes on.
+fn panicked(panic: Box<dyn Any + Send>) -> Result<Done> {
+    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Err(Error::transient(format!("run the task: its code panicked: {}", said.unwrap_or("without a message"))))
 }

@@ -28,7 +28,18 @@ pub async fn run(worker: Arc<Worker>, shutdown: Stop) -> Result<()> {
     loop {
         let settings = &worker.settings;
         let tasks = Arc::clone(&worker.ports.tasks);
-        let session = Session::open(tasks, &settings.name, settings.lease, settings.beat, replaces).await?;
+        let opened = Session::open(tasks, &settings.name, settings.lease, settings.beat, replaces).await;
+        let session = match opened {
+            Ok(session) => session,
+            Err(error) if error.is_permanent() => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "no session could be opened, trying again");
+                tokio::select! {
+                    () = tokio::time::sleep(settings.beat) => continue,
+                    () = shutdown.stopped() => return Ok(()),
+                }
+            }
+        };
         let mut running = JoinSet::new();
         tokio::select! {
             () = take(&worker, &session.lease, &mut running) => {}
@@ -56,7 +67,8 @@ async fn take(worker: &Arc<Worker>, lease: &Arc<Lease>, running: &mut JoinSet<()
         tokio::select! {
             biased;
             Some(ended) = running.join_next() => if let Err(error) = ended {
-                tracing::error!(%error, "an attempt's code panicked; its lease hands the task on");
+                tracing::error!(%error, "an attempt was lost; the lease is given up, so that its task goes on");
+                lease.lose();
             },
             delivery = receive(worker, &queues), if free => {
                 running.spawn(handle(Arc::clone(worker), Arc::clone(lease), delivery));
@@ -109,25 +121,32 @@ async fn receive(worker: &Worker, queues: &[Queue]) -> Delivery {
 }
 
 async fn handle(worker: Arc<Worker>, lease: Arc<Lease>, delivery: Delivery) {
-    if let Some(claim) = claim(&worker, &lease, &delivery).await {
-        if let Claim::Granted(claimed) = claim {
-            let span = tracing::info_span!(
-                "attempt",
-                job = claimed.work.job().map(tracing::field::display),
-                task = %claimed.holding.task,
-                attempt = claimed.holding.holder.attempt,
-                key = claimed.work.key(),
-            );
-            let (stopper, stop) = stop::channel();
-            let holding = claimed.holding;
-            lease.register(holding, Arc::new(stopper));
-            Attempt { claimed, lease: Arc::clone(&lease), stop }.run(&worker).instrument(span).await;
-            lease.unregister(&holding);
+    let done = match claim(&worker, &lease, &delivery).await {
+        None => worker.ports.broker.give_back(&delivery).await,
+        Some(claim) => {
+            run_claimed(&worker, &lease, claim).await;
+            worker.ports.broker.ack(&delivery).await
         }
-        if let Err(error) = worker.ports.broker.ack(&delivery).await {
-            tracing::warn!(%error, "a message could not be acknowledged; it will come again and be refused");
-        }
+    };
+    if let Err(error) = done {
+        tracing::warn!(%error, "a message could not be acknowledged; it will come again and be refused");
     }
+}
+
+async fn run_claimed(worker: &Worker, lease: &Arc<Lease>, claim: Claim) {
+    let Claim::Granted(claimed) = claim else { return };
+    let span = tracing::info_span!(
+        "attempt",
+        job = claimed.work.job().map(tracing::field::display),
+        task = %claimed.holding.task,
+        attempt = claimed.holding.holder.attempt,
+        key = claimed.work.key(),
+    );
+    let (stopper, stop) = stop::channel();
+    let holding = claimed.holding;
+    lease.register(holding, Arc::new(stopper));
+    Attempt { claimed, lease: Arc::clone(lease), stop }.run(worker).instrument(span).await;
+    lease.unregister(&holding);
 }
 
 /// Asks until the store has answered. The same claim is asked again, so that a granted claim whose answer was lost

@@ -66,12 +66,12 @@ impl Lease {
     }
 
     fn extend(&self, until: u64) {
-        // A lost lease stays lost.
-        let _ =
-            self.until.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| (old != 0).then_some(old.max(until)));
+        // A lease that was lost or ran out stays so, even where the store has not noticed: attempts have given up on it.
+        let held = |old: u64| (boottime() < old).then_some(old.max(until));
+        let _ = self.until.fetch_update(Ordering::AcqRel, Ordering::Acquire, held);
     }
 
-    fn lose(&self) {
+    pub(crate) fn lose(&self) {
         self.until.store(0, Ordering::Release);
         self.lost.stop();
     }

@@ -22,10 +22,6 @@ impl Stopper {
 }
 
 impl Stop {
-    pub fn is_stopped(&self) -> bool {
-        *self.0.borrow()
-    }
-
     /// Ends when the signal was given; never when its giver is gone without giving it.
     pub async fn stopped(&self) {
         let mut receiver = self.0.clone();

@@ -1,17 +1,14 @@
 //! Faulty twins: layers around a port that fail, delay, truncate, duplicate or kill, on a seed.
 //!
-//! [`Faults`] injects what networks and disks do and counts it; [`Watch`] writes down what a process does, and
-//! [`Kill`] ends the process at a moment chosen from that.
+//! [`Faults`] injects what networks and disks do and counts it; [`Kill`] ends the process at a call.
 
 mod counts;
 mod inject;
 mod kill;
-mod watch;
 
 pub use counts::{Counts, Table};
 pub use inject::{FaultPlan, Faults};
-pub use kill::{Kill, Moment};
-pub use watch::Watch;
+pub use kill::{Kill, Moment, die};
 
 use imagefleet_common::ports::layered::Op;
 

@@ -115,6 +115,16 @@ pub struct IndexSection {
     pub hnsw: Hnsw,
 }
 
+impl IndexSection {
+    /// The settings that matter: an exact index has none of a graph's.
+    pub fn effective(&self) -> Self {
+        match self.kind {
+            IndexKind::FlatIp => Self::default(),
+            IndexKind::Hnsw => self.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IndexKind {
@@ -332,7 +342,7 @@ impl CollectionSpec {
             limits,
             dims,
             batch: spec.model.batch,
-            storage: spec.index.clone(),
+            storage: spec.index.effective(),
         }
     }
 

@@ -51,7 +51,14 @@ pub struct ChunkLedger {
     pub artifact: Option<String>,
     /// The last error's message, where there is one.
     pub error: Option<String>,
-    /// When an attempt's session was last lost, so that a seal can wait out its writes.
+}
+
+/// Who may still write points of a job's shards, of whatever version, or of removed ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Writers {
+    /// Embed attempts that sessions hold.
+    pub running: u64,
+    /// When the session of such an attempt was last lost: its writes may be under way.
     pub lost_at: Option<Millis>,
 }
 
@@ -75,9 +82,13 @@ pub trait Catalog: Send + Sync {
     /// One row for each chunk of the job's shards, by shard and chunk number; chunks whose task does not exist yet are left out.
     async fn ledger(&self, job: JobId) -> Result<Vec<ChunkLedger>>;
 
+    /// Who may still write into the job's collection.
+    async fn writers(&self, job: JobId) -> Result<Writers>;
+
     /// The rejected pictures of one chunk in one collection, by key.
     async fn rejected(&self, collection: &CollectionId, chunk: ChunkRef) -> Result<Vec<RejectedRow>>;
 
-    /// A removed shard's points are gone from the index: its rows may go too.
+    /// A removed shard's points are gone from an index: its chunks and their ledger go too. Other collections' points are
+    /// swept by their own seals, since the shard itself stays on record.
     async fn swept(&self, corpus: &CorpusId, shard: i64) -> Result<()>;
 }

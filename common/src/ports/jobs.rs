@@ -120,7 +120,8 @@ pub enum Control {
     Cancel,
     Pause,
     Resume,
-    /// Go on without the dead tasks of its stage and of all later ones.
+    /// Go on without the shards and chunks whose list or embed task is dead, now or later. A dead task of the job's own
+    /// blocks it all the same: without that there are no results.
     AcceptDead,
     /// Revive the dead tasks and reopen what comes after them.
     RetryDead,
@@ -132,7 +133,6 @@ pub enum Step {
     Began(Stage),
     /// With the number of dead tasks.
     Blocked(Stage, usize),
-    Unblocked(Stage),
     Succeeded,
     Cancelled,
 }

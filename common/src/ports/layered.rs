@@ -3,7 +3,7 @@
 
 use super::{
     broker::{Broker, Delivery, Message},
-    catalog::{Catalog, Chunk, ChunkLedger, Shard},
+    catalog::{Catalog, Chunk, ChunkLedger, Shard, Writers},
     index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, Stored},
     jobs::{Control, JobView, Jobs, NewJob, Plan, Planned, Progress, Step, Submitted, TaskView},
     objects::{ObjectMeta, Objects, Page},
@@ -81,7 +81,7 @@ forward!(Objects, "objects" {
 });
 
 forward!(Tasks, "tasks" {
-    fn queues() -> Vec<QueueLoad>;
+    fn queues(republish_after: Duration) -> Vec<QueueLoad>;
     fn mark(queue: &Queue, limit: usize, token: Uuid, republish_after: Duration) -> Vec<Message>;
     fn published(token: Uuid) -> ();
     fn open_session(session: &NewSession) -> ();
@@ -116,6 +116,7 @@ forward!(Catalog, "catalog" {
     fn job_shards(job: JobId) -> Vec<Shard>;
     fn chunks(collection: &CollectionId, shard: i64) -> Vec<Chunk>;
     fn ledger(job: JobId) -> Vec<ChunkLedger>;
+    fn writers(job: JobId) -> Writers;
     fn rejected(collection: &CollectionId, chunk: ChunkRef) -> Vec<RejectedRow>;
     fn swept(corpus: &CorpusId, shard: i64) -> ();
 });

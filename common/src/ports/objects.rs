@@ -44,6 +44,9 @@ pub trait Objects: Send + Sync {
     async fn delete(&self, path: &str) -> Result<()>;
 }
 
+/// How often a range is asked for whose answer is short.
+const READS: u32 = 4;
+
 /// One pinned object: its path and the ETag and size that a listing gave.
 #[derive(Clone, Copy)]
 pub struct Pinned<'a> {
@@ -52,7 +55,7 @@ pub struct Pinned<'a> {
 }
 
 impl Pinned<'_> {
-    /// Reads exactly `range`; a short answer is a transient error, never a short buffer.
+    /// Reads exactly `range`. A short answer is asked for again, and at last a transient error; never a short buffer.
     pub async fn read(&self, range: Range<u64>) -> Result<Bytes> {
         let ObjectMeta { path, etag, size } = self.meta;
         if range.start > range.end || range.end > *size {
@@ -60,11 +63,15 @@ impl Pinned<'_> {
             return Err(Error::permanent(format!("read {path}: bytes {start}..{end} are outside its {size} bytes")));
         }
         let wanted = range.end - range.start;
-        let bytes = self.objects.read(path, etag, range).await?;
-        if bytes.len() as u64 != wanted {
-            return Err(Error::transient(format!("read {path}: got {} of {wanted} bytes", bytes.len())));
+        let mut got = 0;
+        for _ in 0..READS {
+            let bytes = self.objects.read(path, etag, range.clone()).await?;
+            got = bytes.len() as u64;
+            if got == wanted {
+                return Ok(bytes);
+            }
         }
-        Ok(bytes)
+        Err(Error::transient(format!("read {path}: got {got} of {wanted} bytes")))
     }
 
     pub async fn read_all(&self) -> Result<Bytes> {

@@ -155,8 +155,8 @@ pub struct Failure {
 
 #[async_trait]
 pub trait Tasks: Send + Sync {
-    /// Queues with ready or running rows.
-    async fn queues(&self) -> Result<Vec<QueueLoad>>;
+    /// Queues with ready or running rows. `republish_after` as for [`mark`](Self::mark).
+    async fn queues(&self, republish_after: Duration) -> Result<Vec<QueueLoad>>;
 
     /// Marks up to `limit` rows of `queue` with `token`, in order of priority, `run_after`, age, and returns
     /// their messages. Rows marked or published more than `republish_after`, doubled with each publication, ago

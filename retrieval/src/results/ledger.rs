@@ -6,6 +6,7 @@ use imagefleet_common::ledger::{Reason, RejectedRow};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
+    fmt,
     io::{self, Write},
 };
 
@@ -17,6 +18,13 @@ pub enum Unprocessed {
     Dead,
     /// Its chunk's task was cancelled.
     Cancelled,
+}
+
+impl fmt::Display for Unprocessed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The serialised name is the name that people see.
+        self.serialize(f)
+    }
 }
 
 /// What became of one shard: seen = embedded + rejected + unprocessed.

@@ -1,11 +1,11 @@
 //! The encoder's thread: it owns the model, fills batches across tasks, and halves a batch that fails.
 
-use super::{Buffers, Fate, Origin, Ready, Request, stats::Stats};
+use super::{Buffers, Fate, Origin, Ready, Request, Texts, stats::Stats};
 use imagefleet_common::{
     Error, Result,
     ledger::{Reason, Rejection},
 };
-use imagefleet_models::{Encoder, PictureBatch, Vectors};
+use imagefleet_models::{Encoder, PictureBatch};
 use std::{
     sync::{
         Arc,
@@ -14,7 +14,6 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
 
 /// A batch that is not full goes on this long after its first picture came.
 const LINGER: Duration = Duration::from_millis(50);
@@ -22,6 +21,7 @@ const LINGER: Duration = Duration::from_millis(50);
 pub(super) struct Encoding {
     pub(super) encoder: Box<dyn Encoder>,
     pub(super) requests: Receiver<Request>,
+    pub(super) texts: Receiver<Texts>,
     pub(super) batch: usize,
     pub(super) buffers: Arc<Buffers>,
     pub(super) stats: Arc<Stats>,
@@ -32,34 +32,34 @@ impl Encoding {
     pub(super) fn run(mut self) {
         let mut pixels = Vec::new();
         while let Ok(request) = self.requests.recv() {
-            match request {
-                Request::Texts { texts, reply } => self.encode_texts(&texts, reply),
-                Request::Picture(first) => {
-                    let batch = self.fill(first);
-                    self.encode(batch, &mut pixels);
-                }
+            self.encode_texts();
+            if let Request::Picture(first) = request {
+                let batch = self.fill(*first);
+                self.encode(batch, &mut pixels);
             }
         }
     }
 
     /// A batch from its first picture on: until it is full, until a contributor has nothing more, or until it lingered.
-    fn fill(&mut self, first: Box<Ready>) -> Vec<Ready> {
+    fn fill(&mut self, first: Ready) -> Vec<Ready> {
         let until = Instant::now() + LINGER;
-        let mut batch = vec![*first];
+        let mut batch = vec![first];
         while batch.len() < self.batch && !completes_a_contributor(&batch) {
             match self.requests.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Request::Picture(next)) => batch.push(*next),
-                Ok(Request::Texts { texts, reply }) => self.encode_texts(&texts, reply),
+                Ok(Request::Texts) => self.encode_texts(),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
         batch
     }
 
-    fn encode_texts(&mut self, texts: &[String], reply: oneshot::Sender<Result<Vectors>>) {
-        self.stats.texts.fetch_add(texts.len() as u64, Ordering::Relaxed);
-        // A task that went away wants no answer.
-        let _ = reply.send(self.encoder.encode_texts(texts));
+    fn encode_texts(&mut self) {
+        while let Ok(Texts { texts, reply }) = self.texts.try_recv() {
+            self.stats.texts.fetch_add(texts.len() as u64, Ordering::Relaxed);
+            // A task that went away wants no answer.
+            let _ = reply.send(self.encoder.encode_texts(&texts));
+        }
     }
 
     fn encode(&mut self, mut batch: Vec<Ready>, pixels: &mut Vec<f32>) {
@@ -101,7 +101,7 @@ impl Encoding {
     }
 
     fn answer(&self, ready: Ready, encoded: Result<Vec<f32>>) {
-        let Ready { candidate, found, pixels, origin } = ready;
+        let Ready { candidate, found, pixels, origin, slot } = ready;
         self.buffers.give(pixels);
         let fate = match encoded {
             Ok(vector) if vector.iter().all(|value| value.is_finite()) => Fate::Embedded { found, vector },
@@ -111,7 +111,7 @@ impl Encoding {
             }
             Err(error) => Fate::Failed(error),
         };
-        origin.answer(candidate, fate);
+        origin.answer(candidate, slot, fate);
     }
 }
 

@@ -29,15 +29,15 @@ impl Decoder {
             let decoded = self.pixels(&raw.candidate, raw.packed, &raw.limits);
             self.stats.decode.add(start, 1);
             drop(raw.budget);
-            let (candidate, origin) = (raw.candidate, raw.origin);
+            let (candidate, origin, slot) = (raw.candidate, raw.origin, raw.slot);
             match decoded {
                 Ok((found, pixels)) => {
-                    let ready = Box::new(Ready { candidate, found, pixels, origin });
+                    let ready = Box::new(Ready { candidate, found, pixels, origin, slot });
                     if self.requests.send(Request::Picture(ready)).is_err() {
                         return;
                     }
                 }
-                Err(rejection) => origin.answer(candidate, Fate::Rejected(rejection)),
+                Err(rejection) => origin.answer(candidate, slot, Fate::Rejected(rejection)),
             }
         }
     }

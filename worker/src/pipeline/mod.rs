@@ -16,9 +16,12 @@ use stats::Stats;
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
-    mpsc::{SyncSender, TrySendError, sync_channel},
+    mpsc::{Sender, SyncSender, channel, sync_channel},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+/// Batches of pictures that one task may have in the pipeline, its unread answers counted.
+const BATCHES_A_TASK: usize = 8;
 
 /// Encoded bytes that may wait for a decoder or be decoded, in KiB.
 const BUDGET: usize = 128 * 1024;
@@ -68,6 +71,8 @@ pub struct Found {
 pub struct Answer {
     pub candidate: Candidate,
     pub fate: Fate,
+    /// Its place in the pipeline, until the answer is dealt with.
+    pub slot: OwnedSemaphorePermit,
 }
 
 pub enum Fate {
@@ -82,17 +87,19 @@ pub enum Fate {
 
 /// A task's end of the pipeline: where its answers go, and what it still has in it.
 struct Origin {
+    /// Never more than there are [`slots`](Self::slots).
     answers: mpsc::UnboundedSender<Answer>,
+    slots: Arc<Semaphore>,
     /// Sent and not yet answered.
     waiting: AtomicUsize,
     all_sent: AtomicBool,
 }
 
 impl Origin {
-    fn answer(&self, candidate: Candidate, fate: Fate) {
+    fn answer(&self, candidate: Candidate, slot: OwnedSemaphorePermit, fate: Fate) {
         self.waiting.fetch_sub(1, Ordering::AcqRel);
         // A task that went away wants no answers.
-        let _ = self.answers.send(Answer { candidate, fate });
+        let _ = self.answers.send(Answer { candidate, fate, slot });
     }
 
     fn is_gone(&self) -> bool {
@@ -111,6 +118,7 @@ struct Raw {
     packed: Packed,
     limits: Limits,
     origin: Arc<Origin>,
+    slot: OwnedSemaphorePermit,
     /// Its share of [`BUDGET`], until its pixels are made.
     budget: OwnedSemaphorePermit,
 }
@@ -121,11 +129,19 @@ struct Ready {
     found: Found,
     pixels: Vec<f32>,
     origin: Arc<Origin>,
+    slot: OwnedSemaphorePermit,
 }
 
 enum Request {
     Picture(Box<Ready>),
-    Texts { texts: Vec<String>, reply: oneshot::Sender<Result<Vectors>> },
+    /// There are texts to encode: wakes an encoder that waits for pictures.
+    Texts,
+}
+
+/// Titles to be encoded, and where their vectors go.
+struct Texts {
+    texts: Vec<String>,
+    reply: oneshot::Sender<Result<Vectors>>,
 }
 
 /// Buffers of one picture's pixels, used again.
@@ -148,6 +164,9 @@ impl Buffers {
 pub struct Pipeline {
     raw: mpsc::Sender<Raw>,
     requests: SyncSender<Request>,
+    /// Looked at before every batch: titles never wait behind the pictures of other tasks.
+    texts: Sender<Texts>,
+    batch: usize,
     budget: Arc<Semaphore>,
     stats: Arc<Stats>,
 }
@@ -164,6 +183,7 @@ impl Pipeline {
         let (raw, raws) = mpsc::channel(2 * decoders);
         // Two batches: one fills while the other is encoded.
         let (requests, received) = sync_channel(2 * batch);
+        let (texts, received_texts) = channel();
         let buffers = Arc::new(Buffers::default());
         stats.decoders.store(decoders as u64, Ordering::Relaxed);
         let raws = Arc::new(Mutex::new(raws));
@@ -178,9 +198,16 @@ impl Pipeline {
             };
             spawn(format!("decode-{number}"), move || decoder.run())?;
         }
-        let encoding = batch::Encoding { encoder, requests: received, batch, buffers, stats: Arc::clone(&stats) };
+        let encoding = batch::Encoding {
+            encoder,
+            requests: received,
+            texts: received_texts,
+            batch,
+            buffers,
+            stats: Arc::clone(&stats),
+        };
         spawn("encode".into(), move || encoding.run())?;
-        Ok(Self { raw, requests, budget: Arc::new(Semaphore::new(BUDGET)), stats })
+        Ok(Self { raw, requests, texts, batch, budget: Arc::new(Semaphore::new(BUDGET)), stats })
     }
 
     pub fn stats(&self) -> &Arc<Stats> {
@@ -190,23 +217,19 @@ impl Pipeline {
     /// A task's way in and its answers' way out. The answers end after the feed was dropped and all were given.
     pub fn feed(self: &Arc<Self>, limits: Limits) -> (Feed, mpsc::UnboundedReceiver<Answer>) {
         let (answers, receiver) = mpsc::unbounded_channel();
-        let origin = Arc::new(Origin { answers, waiting: AtomicUsize::new(0), all_sent: AtomicBool::new(false) });
+        let slots = Arc::new(Semaphore::new(BATCHES_A_TASK * self.batch));
+        let (waiting, all_sent) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let origin = Arc::new(Origin { answers, slots, waiting, all_sent });
         (Feed { pipeline: Arc::clone(self), origin, limits }, receiver)
     }
 
-    /// Unit vectors of texts, in order, between batches of pictures.
+    /// Unit vectors of texts, in order, before the next batch of pictures.
     pub async fn encode_texts(&self, texts: Vec<String>) -> Result<Vectors> {
         let (reply, answer) = oneshot::channel();
-        let mut request = Request::Texts { texts, reply };
         let gone = || Error::permanent("encode texts: the encoder's thread has ended");
-        loop {
-            request = match self.requests.try_send(request) {
-                Ok(()) => break,
-                Err(TrySendError::Full(request)) => request,
-                Err(TrySendError::Disconnected(_)) => return Err(gone()),
-            };
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        self.texts.send(Texts { texts, reply }).map_err(|_| gone())?;
+        // Where there is no room the encoder is at work, and looks for texts before its next batch.
+        let _ = self.requests.try_send(Request::Texts);
         answer.await.map_err(|_| gone())?
     }
 }
@@ -240,9 +263,10 @@ impl Feed {
         let gone = || Error::permanent("decode a picture: the decoders' threads have ended");
         let share = packed.size().div_ceil(1024).clamp(1, BUDGET) as u32;
         let budget = Arc::clone(&self.pipeline.budget).acquire_many_owned(share).await.map_err(|_| gone())?;
+        let slot = Arc::clone(&self.origin.slots).acquire_owned().await.map_err(|_| gone())?;
         let origin = Arc::clone(&self.origin);
         origin.waiting.fetch_add(1, Ordering::AcqRel);
-        let raw = Raw { candidate, packed, limits: self.limits, origin, budget };
+        let raw = Raw { candidate, packed, limits: self.limits, origin, slot, budget };
         self.pipeline.raw.send(raw).await.map_err(|_| gone())
     }
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use futures::{FutureExt, StreamExt, stream};
 use imagefleet_common::{
-    Error, Result,
+    Context, Error, Result,
     ids::content_hash,
     job::spec::CorpusSpec,
     ports::{
@@ -24,10 +24,19 @@ use std::{collections::BTreeMap, fmt::Write, sync::Arc, time::Instant};
 /// Files read at a time.
 const READS_AHEAD: usize = 8;
 
-/// A folder's picture files by bucket, each bucket by name.
+/// A folder's picture files, each bucket by name.
 #[derive(Debug)]
 pub(super) struct Files {
-    buckets: BTreeMap<u64, Vec<File>>,
+    /// By the bucket's own listing.
+    buckets: BTreeMap<String, Bucket>,
+    /// Names the content of all.
+    listing: String,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    number: u64,
+    files: Vec<File>,
 }
 
 #[derive(Debug)]
@@ -38,46 +47,43 @@ struct File {
 }
 
 pub(super) async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Listing> {
-    let files = files(worker, corpus, shard).await?;
-    let count = bucket_count(&shard.listing).unwrap_or_else(|| buckets_for(files.len()));
-    let files = Files::new(files, count);
-    let chunks: Vec<ChunkCut> = files
+    let files = read_files(worker, corpus, shard).await?;
+    let chunks = files
         .buckets
         .iter()
-        .map(|(&bucket, files)| ChunkCut {
-            chunk: bucket as i64,
+        .map(|(listing, Bucket { number, files })| ChunkCut {
+            chunk: *number as i64,
             first: 0,
             end: Some(files.len() as u64),
             offset: 0,
             pictures: Some(files.len() as u64),
-            listing: bucket_listing(bucket, files),
+            listing: listing.clone(),
         })
         .collect();
-    let all = chunks.iter().fold(String::new(), |all, chunk| all + &chunk.listing + "\n");
-    let listing = format!("{count} buckets {}", content_hash(all.as_bytes()));
-    Ok(Listing { listing, keeps_equal_chunks: true, chunks, missing: 0 })
+    Ok(Listing { listing: files.listing, keeps_equal_chunks: true, chunks, missing: 0 })
 }
 
 pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
     let (worker, corpus, shard) = (reading.worker, reading.corpus, reading.shard);
-    let count = bucket_count(&shard.listing).ok_or_else(|| reading.changed())?;
     let name = format!("{} {} {}", corpus.id, shard.path, shard.listing);
     let files = match worker.shards.folders.get(&name) {
         Some(known) => known,
         None => {
-            let found = Arc::new(Files::new(files(worker, corpus, shard).await?, count));
-            worker.shards.folders.put(name, Arc::clone(&found));
+            let found = Arc::new(read_files(worker, corpus, shard).await?);
+            // What was found may be newer than what was listed, and then it goes by another name.
+            if found.listing == shard.listing {
+                worker.shards.folders.put(name, Arc::clone(&found));
+            }
             found
         }
     };
     let cut = &reading.chunk.cut;
     // A part of a bucket that was split carries its bucket's listing, not its number.
-    let bucket = files.buckets.iter().find(|(bucket, files)| bucket_listing(**bucket, files) == cut.listing);
-    let Some((_, files)) = bucket else { return Err(reading.changed()) };
+    let Some(Bucket { files, .. }) = files.buckets.get(&cut.listing) else { return Err(reading.changed()) };
     let (first, end) = (cut.first as usize, cut.end.map_or(files.len(), |end| end as usize).min(files.len()));
     let mut wanted = Vec::new();
     for (ordinal, file) in files.iter().enumerate().take(end).skip(first) {
-        let path = if shard.path.is_empty() { file.name.clone() } else { format!("{}/{}", shard.path, file.name) };
+        let path = below(&shard.path, &file.name);
         let candidate = Candidate {
             ordinal: ordinal as u64,
             key: names::file_key(&path),
@@ -123,29 +129,49 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
     Ok(reading.ended(rest))
 }
 
-/// The picture files of a shard's folder at any depth; of the root's shard, those directly in it.
-async fn files(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Vec<File>> {
+/// The picture files of a shard's folder at any depth, of the root's shard those directly in it, in as many buckets
+/// as when it was first listed.
+async fn read_files(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Files> {
     let folder = corpus.object(&shard.path);
     let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-    let patterns = names::Patterns::new(&corpus.pictures);
     let objects = list_all(worker.ports.sources.as_ref(), &prefix).await?;
-    let named = objects.into_iter().filter_map(|meta| {
-        let name = meta.path.strip_prefix(&prefix)?.to_owned();
-        let inside = !shard.path.is_empty() || !name.contains('/');
-        (inside && names::is_picture(&name, &patterns)).then_some(File { name, meta })
+    let patterns = names::Patterns::new(&corpus.pictures);
+    let (shard, known) = (shard.path.clone(), bucket_count(&shard.listing));
+    // Up to a million names to hash: too long for a thread that others wait on.
+    let made = tokio::task::spawn_blocking(move || {
+        let named = objects.into_iter().filter_map(|meta| {
+            let name = meta.path.strip_prefix(&prefix)?.to_owned();
+            let inside = !shard.is_empty() || !name.contains('/');
+            (inside && names::is_picture(&below(&shard, &name), &patterns)).then_some(File { name, meta })
+        });
+        let files: Vec<File> = named.collect();
+        let count = known.unwrap_or_else(|| buckets_for(files.len()));
+        Files::new(files, count)
     });
-    Ok(named.collect())
+    made.await.permanent(|| format!("list folder {folder}"))
 }
 
 impl Files {
     fn new(files: Vec<File>, count: u64) -> Self {
-        let mut buckets: BTreeMap<u64, Vec<File>> = BTreeMap::new();
+        let mut by_number: BTreeMap<u64, Vec<File>> = BTreeMap::new();
         for file in files {
-            buckets.entry(hash(&file.name) % count).or_default().push(file);
+            by_number.entry(hash(&file.name) % count).or_default().push(file);
         }
-        buckets.values_mut().for_each(|files| files.sort_by(|a, b| a.name.cmp(&b.name)));
-        Self { buckets }
+        let mut all = String::new();
+        let mut buckets = BTreeMap::new();
+        for (number, mut files) in by_number {
+            files.sort_by(|a, b| a.name.cmp(&b.name));
+            let listing = bucket_listing(number, &files);
+            all = all + &listing + "\n";
+            buckets.insert(listing, Bucket { number, files });
+        }
+        Self { buckets, listing: format!("{count} buckets {}", content_hash(all.as_bytes())) }
     }
+}
+
+/// A file's path below the corpus root.
+fn below(shard: &str, name: &str) -> String {
+    if shard.is_empty() { name.to_owned() } else { format!("{shard}/{name}") }
 }
 
 /// Small folders get small buckets, so that one new picture costs little; large ones no more than they need.

@@ -12,7 +12,7 @@ use crate::{
 use imagefleet_common::{
     Error, Result,
     job::spec::{CorpusSpec, Layout, Limits},
-    ledger::{RejectedRow, Rejection},
+    ledger::{Reason, RejectedRow, Rejection},
     ports::{
         catalog::{Chunk, Shard},
         objects::{ObjectMeta, Objects},
@@ -95,6 +95,10 @@ impl Reading<'_> {
 /// An archive of a corpus as it is now; `None` when it is gone.
 async fn archive(sources: &dyn Objects, corpus: &CorpusSpec, shard: &Shard) -> Result<Option<ObjectMeta>> {
     sources.head(&corpus.object(&shard.path)).await
+}
+
+fn duplicate(name: &str) -> Rejection {
+    Rejection::new(Reason::Duplicate, format!("an earlier entry has the same key as {name}"))
 }
 
 fn gone(shard: &Shard) -> Error {

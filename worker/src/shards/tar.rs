@@ -1,6 +1,6 @@
 //! Tar shards (webdataset): one chunk, read in order from its beginning.
 
-use super::{Read, Reading, archive, gone};
+use super::{Read, Reading, archive, duplicate, gone};
 use crate::{
     Worker,
     pipeline::{Candidate, Packed},
@@ -8,7 +8,6 @@ use crate::{
 use imagefleet_common::{
     Result,
     job::spec::CorpusSpec,
-    ledger::{Reason, Rejection},
     ports::{
         catalog::Shard,
         objects::Pinned,
@@ -73,8 +72,4 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
         reading.feed.send(candidate, Packed::Plain { bytes, offset: entry.data_offset }).await?;
     }
     Ok(reading.ended(None))
-}
-
-fn duplicate(name: &str) -> Rejection {
-    Rejection::new(Reason::Duplicate, format!("an earlier entry is named {name} too"))
 }

@@ -1,6 +1,6 @@
 //! Zip shards, with YFCC's metadata beside them or without. Cut by 1,024 entries of the central directory.
 
-use super::{Read, Reading, archive, gone};
+use super::{Read, Reading, archive, duplicate, gone};
 use crate::{
     Worker,
     pipeline::{Candidate, Packed},
@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt, stream};
 use imagefleet_common::{
     Context, Error, Result,
     job::spec::{CorpusSpec, Layout},
-    ledger::{Reason, Rejection},
+    ledger::Rejection,
     ports::{
         catalog::Shard,
         objects::{ObjectMeta, Pinned},
@@ -24,7 +24,7 @@ use imagefleet_pictures::{
     metadata::{ShardMetadata, read_metadata},
 };
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::Instant,
 };
@@ -107,21 +107,20 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
     }
     let directory = directory(worker, corpus, shard, &objects).await?;
     let (first, end) = (reading.chunk.cut.first, reading.chunk.cut.end.unwrap_or(u64::MAX));
-    let mut wanted: HashMap<u64, Candidate> = HashMap::new();
+    let pictures = directory.pictures.iter().filter(|picture| (first..end).contains(&picture.candidate.ordinal));
+    let mut refusals = Vec::new();
+    let mut unsent: BTreeMap<u64, Candidate> = BTreeMap::new();
     let mut entries = Vec::new();
-    for picture in directory.pictures.iter().filter(|picture| (first..end).contains(&picture.candidate.ordinal)) {
-        reading.seen += 1;
-        let refused = picture.refused.clone().map_or_else(|| picture.zip.check(reading.limits()), Err);
-        match refused {
-            Err(rejection) => reading.reject(picture.candidate.clone(), rejection),
+    for picture in pictures.clone() {
+        let candidate = picture.candidate.clone();
+        match picture.refused.clone().map_or_else(|| picture.zip.check(reading.limits()), Err) {
+            Err(rejection) => refusals.push((candidate, rejection)),
             Ok(()) => {
-                wanted.insert(picture.candidate.ordinal, picture.candidate.clone());
+                unsent.insert(candidate.ordinal, candidate);
                 entries.push(picture.zip.clone());
             }
         }
     }
-    // A chunk that can be cut short is read in the order of its entries, which is that of their offsets as packers
-    // write them; a block never holds more than the budget of one read.
     let zip = Pinned { objects: worker.ports.sources.as_ref(), meta: &objects.zip };
     let feed = &reading.feed;
     let mut blocks = stream::iter(plan_reads(entries, BLOCK))
@@ -140,37 +139,24 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
         let (ReadBlock { range, entries }, bytes) = read?;
         for entry in entries {
             let ordinal = u64::from(entry.ordinal);
-            let Some(candidate) = wanted.remove(&ordinal) else { continue };
+            let Some(candidate) = unsent.remove(&ordinal) else { continue };
             feed.send(candidate, Packed::Zipped { block: bytes.clone(), start: range.start, entry }).await?;
         }
-        if reading.is_out_of_time() {
-            rest = cut_off(&wanted, first);
-            if rest.is_some() {
-                break;
-            }
+        // Blocks come by offset and the rest begins at an ordinal: it ends here only if something lies before that.
+        let next = unsent.keys().next().copied().filter(|_| reading.is_out_of_time());
+        if let Some(at) = next.filter(|at| pictures.clone().any(|picture| picture.candidate.ordinal < *at)) {
+            rest = Some(Rest { at, offset: 0 });
+            break;
         }
     }
     drop(blocks);
-    if let Some(Rest { at, .. }) = rest {
-        // What lies beyond the cut belongs to the next chunk, refused entries too.
-        let beyond: HashSet<String> = directory
-            .pictures
-            .iter()
-            .filter(|picture| (at..end).contains(&picture.candidate.ordinal))
-            .map(|picture| picture.candidate.entry.clone())
-            .collect();
-        let before =
-            directory.pictures.iter().filter(|picture| (first..at).contains(&picture.candidate.ordinal)).count();
-        reading.seen = before as u64;
-        reading.rejected.retain(|row| !beyond.contains(&row.entry));
+    // What lies beyond the cut belongs to the next chunk, refused entries too.
+    let end = rest.map_or(end, |rest| rest.at);
+    reading.seen = pictures.filter(|picture| picture.candidate.ordinal < end).count() as u64;
+    for (candidate, rejection) in refusals.into_iter().filter(|(candidate, _)| candidate.ordinal < end) {
+        reading.reject(candidate, rejection);
     }
     Ok(reading.ended(rest))
-}
-
-/// Where the rest begins: at the first entry that was not sent. `None` where nothing is left, or where nothing before
-/// it was sent, as in a directory that runs against the order of the offsets: such a cut would leave all to be done.
-fn cut_off(unsent: &HashMap<u64, Candidate>, first: u64) -> Option<Rest> {
-    unsent.keys().min().filter(|&&at| at > first).map(|&at| Rest { at, offset: 0 })
 }
 
 async fn directory(worker: &Worker, corpus: &CorpusSpec, shard: &Shard, objects: &Objects) -> Result<Arc<Directory>> {
@@ -227,8 +213,4 @@ impl Directory {
         });
         Self { pictures, missing: missing as u64 }
     }
-}
-
-fn duplicate(name: &str) -> Rejection {
-    Rejection::new(Reason::Duplicate, format!("an earlier entry has the same key as {name}"))
 }

@@ -80,7 +80,8 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
     let artifact = attempt.artifact("embedded.txt");
     let mut names = embedded.clone();
     names.sort_unstable();
-    worker.ports.artifacts.put(&artifact, (names.join("\n") + "\n").into()).await?;
+    let lines: String = names.iter().flat_map(|name| [name, "\n"]).collect();
+    worker.ports.artifacts.put(&artifact, lines.into()).await?;
     Ok(Done::Ended(Outcome::Embedded(Embedded { artifact, counts, rejected, rest: read.rest })))
 }
 
@@ -141,7 +142,7 @@ impl Points<'_> {
             let Ok(answer) = answer else {
                 return Err(Error::transient(format!("embed {}: no progress for {patience:?}", self.at)));
             };
-            let Some(Answer { candidate, fate }) = answer else { break };
+            let Some(Answer { candidate, fate, slot }) = answer else { break };
             match fate {
                 Fate::Embedded { found, vector } => self.point(candidate, found, vector),
                 Fate::Rejected(rejection) => {
@@ -149,6 +150,7 @@ impl Points<'_> {
                 }
                 Fate::Failed(error) => return Err(error),
             }
+            drop(slot);
             if self.group.len() >= PUT {
                 self.flush().await?;
             }

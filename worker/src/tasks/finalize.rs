@@ -6,6 +6,7 @@ use crate::{
     Worker,
     attempt::{Attempt, Done},
 };
+use bytes::Bytes;
 use imagefleet_common::{
     Context, Error, Result,
     ids::JobId,
@@ -48,11 +49,11 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId) -> Resul
         let folder = (rerankers.len() > 1).then(|| format!("{}/", reranker.name()));
         for folder in folder.into_iter().chain((number == 0).then(String::new)) {
             writing.put(&mut manifest, format!("{folder}{INFERENCE_RESULTS}"), results.clone()).await?;
-            writing.put(&mut manifest, format!("{folder}{SUMMARY}"), summary.to_bytes()).await?;
+            writing.put(&mut manifest, format!("{folder}{SUMMARY}"), summary.to_bytes().into()).await?;
         }
     }
     let lines = writing.ledger(&ledger, &shards).await?;
-    writing.put(&mut manifest, LEDGER.to_owned(), lines).await?;
+    writing.put(&mut manifest, LEDGER.to_owned(), lines.into()).await?;
 
     let artifact = attempt.artifact("manifest.json");
     worker.ports.artifacts.put(&artifact, manifest.to_bytes().into()).await?;
@@ -69,14 +70,14 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    async fn put(&self, manifest: &mut Manifest, name: String, bytes: Vec<u8>) -> Result<()> {
-        self.worker.ports.artifacts.put(&self.attempt.artifact(&name), bytes.into()).await?;
+    async fn put(&self, manifest: &mut Manifest, name: String, bytes: Bytes) -> Result<()> {
+        self.worker.ports.artifacts.put(&self.attempt.artifact(&name), bytes).await?;
         manifest.files.push(name);
         Ok(())
     }
 
     /// `inference_results.json` in a reranker's order, and how many of its pictures have changed since retrieval.
-    async fn results(&self, number: u32, reranker: &RerankSection) -> Result<(Vec<u8>, u64)> {
+    async fn results(&self, number: u32, reranker: &RerankSection) -> Result<(Bytes, u64)> {
         let job = self.view.id;
         let doing = || format!("write {INFERENCE_RESULTS}");
         let mut results = InferenceResults::new(Vec::new());
@@ -88,20 +89,22 @@ impl Writing<'_> {
                 from_lines(&self.worker.artifact_of(self.tasks, &retrieve).await?, &retrieve.key())?;
             let scores: Vec<QueryScores> =
                 from_lines(&self.worker.artifact_of(self.tasks, &rerank).await?, &rerank.key())?;
+            if candidates.len() != scores.len() {
+                let (lists, scored) = (candidates.len(), scores.len());
+                return Err(Error::permanent(format!("fuse {}: {lists} lists and {scored} scored", rerank.key())));
+            }
             for (query, scores) in candidates.into_iter().zip(scores) {
                 let row = self.row(query, scores, reranker).await?;
                 changed += row.pictures.iter().filter(|picture| picture.changed).count() as u64;
                 results.row(&row).permanent(doing)?;
             }
         }
-        Ok((results.finish().permanent(doing)?, changed))
+        Ok((results.finish().permanent(doing)?.into(), changed))
     }
 
     async fn row(&self, query: QueryCandidates, scores: QueryScores, reranker: &RerankSection) -> Result<ResultRow> {
+        fusion::pair(&query, &scores)?;
         let QueryCandidates { article_id, title, hits } = query;
-        if scores.article_id != article_id || scores.scores.len() != hits.len() {
-            return Err(Error::permanent(format!("fuse article {article_id}: its scores belong to another list")));
-        }
         let hits = match reranker {
             RerankSection::Identity => fusion::identity(hits),
         };

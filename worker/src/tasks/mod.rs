@@ -14,13 +14,14 @@ use crate::{
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use imagefleet_common::{
-    Error, Result,
+    Context, Error, Result,
     ids::{CollectionId, CorpusId, JobId},
     job::spec::{CollectionSpec, CorpusSpec, ResolvedJob, input_path},
     ports::{
         jobs::{JobView, TaskView},
         objects::read_latest,
     },
+    task::State,
     work::Work,
 };
 use imagefleet_retrieval::articles::{Article, read_articles};
@@ -57,7 +58,9 @@ impl Worker {
 
     async fn articles(&self, job: &ResolvedJob) -> Result<Vec<Article>> {
         let bytes = self.read_artifact(&input_path(&job.articles)).await?;
-        read_articles(&bytes, &job.spec.articles.file)
+        let name = job.spec.articles.file.clone();
+        let read = tokio::task::spawn_blocking(move || read_articles(&bytes, &name)).await;
+        read.permanent(|| format!("read articles {}", job.spec.articles.file))?
     }
 
     /// Bytes of an artifact that a row names.
@@ -66,10 +69,11 @@ impl Worker {
         found.ok_or_else(|| Error::permanent(format!("read artifact {path}: it is gone; retry the task that wrote it")))
     }
 
-    /// The artifact of the job's succeeded task that does `work`.
+    /// What the winning attempt wrote of the job's task that does `work`.
     async fn artifact_of(&self, tasks: &[TaskView], work: &Work) -> Result<Bytes> {
         let id = work.id();
-        let artifact = tasks.iter().find(|task| task.id == id).and_then(|task| task.artifact.as_deref());
+        let succeeded = tasks.iter().find(|task| task.id == id && task.state == State::Succeeded);
+        let artifact = succeeded.and_then(|task| task.artifact.as_deref());
         let Some(artifact) = artifact else {
             return Err(Error::transient(format!("read what {} wrote: it has not succeeded", work.key())));
         };

@@ -13,6 +13,8 @@ use imagefleet_common::{
         tasks::Outcome,
     },
 };
+use std::collections::BTreeSet;
+
 use imagefleet_retrieval::{
     articles::Article,
     candidates::{Cut, QueryCandidates, block as titles_of, cut, first_ask, to_lines},
@@ -41,10 +43,11 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId, block: u
 
 /// The job's shards; all of them need no filter.
 async fn scope(worker: &Worker, job: &JobView) -> Result<Scope> {
-    let shards: Vec<i64> = worker.ports.catalog.job_shards(job.id).await?.iter().map(|shard| shard.number).collect();
+    let shards: BTreeSet<i64> =
+        worker.ports.catalog.job_shards(job.id).await?.iter().map(|shard| shard.number).collect();
     let all = worker.ports.catalog.shards(&job.corpus).await?;
     let is_everything = all.iter().all(|shard| shards.contains(&shard.number));
-    Ok(if is_everything { Scope::All } else { Scope::Shards(shards) })
+    Ok(if is_everything { Scope::All } else { Scope::Shards(shards.into_iter().collect()) })
 }
 
 /// Asks for more than `k`, up to 4`k`, until near ties at the end of every list are known, then orders and cuts.

@@ -17,7 +17,7 @@ use imagefleet_common::{
         tasks::Outcome,
     },
     task::State,
-    work::ChunkRef,
+    work::{ChunkRef, Stage},
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -31,10 +31,10 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId) -> Resul
     let (view, _) = worker.job(job).await?;
     let collection = worker.collection(&view.collection).await?;
     worker.ports.index.ensure(&collection).await?;
-    let ledger = worker.ports.catalog.ledger(job).await?;
-    if let Some(wait) = must_wait(worker, &ledger).await? {
+    if let Some(wait) = must_wait(worker, job).await? {
         return Ok(Done::NotYet(wait));
     }
+    let ledger = worker.ports.catalog.ledger(job).await?;
     let shards = worker.ports.catalog.job_shards(job).await?;
     sweep_removed(worker, attempt, &collection).await?;
     let numbers: Vec<i64> = shards.iter().map(|shard| shard.number).collect();
@@ -46,12 +46,16 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId) -> Resul
     Ok(Done::Ended(Outcome::Finished { artifact: None }))
 }
 
-/// Writes of a lost attempt may still be under way for a lease and an upsert's time; a chunk may be embedding again.
-async fn must_wait(worker: &Worker, ledger: &[ChunkLedger]) -> Result<Option<Duration>> {
-    if ledger.iter().any(|chunk| chunk.state.is_open()) {
+/// Attempts may still write, also into chunks that were cut anew since; those of a lost session may for a lease and an
+/// upsert's time. And a chunk may be embedding or its shard listing again.
+async fn must_wait(worker: &Worker, job: JobId) -> Result<Option<Duration>> {
+    let writers = worker.ports.catalog.writers(job).await?;
+    let progress = worker.ports.jobs.progress(job).await?;
+    let mut adding = progress.tasks.iter().filter(|(kind, state, _)| kind.stage() == Stage::Embed && state.is_open());
+    if writers.running > 0 || adding.next().is_some() {
         return Ok(Some(LOOK_AGAIN));
     }
-    let Some(lost_at) = ledger.iter().filter_map(|chunk| chunk.lost_at).max() else { return Ok(None) };
+    let Some(lost_at) = writers.lost_at else { return Ok(None) };
     let settings = &worker.settings;
     let quiet_at = lost_at + (settings.lease + settings.upsert_timeout).as_millis() as i64;
     let left = quiet_at - worker.ports.tasks.now().await?;
@@ -62,12 +66,15 @@ async fn must_wait(worker: &Worker, ledger: &[ChunkLedger]) -> Result<Option<Dur
 async fn sweep_removed(worker: &Worker, attempt: &Attempt, collection: &CollectionSpec) -> Result<()> {
     let shards: Vec<Shard> = worker.ports.catalog.shards(&collection.corpus).await?;
     let removed: Vec<i64> = shards.iter().filter(|shard| shard.removed).map(|shard| shard.number).collect();
-    let swept: HashSet<i64> =
+    let held: HashSet<i64> =
         worker.ports.index.counts(&collection.id, &removed).await?.iter().map(|(at, _)| at.shard).collect();
-    for shard in swept {
-        attempt.lease.check()?;
-        worker.ports.index.delete(&collection.id, &Doomed::Shard { shard }).await?;
-        tracing::info!(shard, "swept a removed shard from the index");
+    for shard in removed {
+        if held.contains(&shard) {
+            attempt.lease.check()?;
+            worker.ports.index.delete(&collection.id, &Doomed::Shard { shard }).await?;
+            tracing::info!(shard, "swept a removed shard from the index");
+        }
+        worker.ports.catalog.swept(&collection.corpus, shard).await?;
     }
     Ok(())
 }

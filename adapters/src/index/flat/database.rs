@@ -154,7 +154,7 @@ impl Database {
         if wanted.dims == 0 {
             return Err(Error::permanent(format!("make collection {}: vectors need a dimension", wanted.id)));
         }
-        let storage = effective(&wanted.storage);
+        let storage = wanted.storage.effective();
         let mut write = self.write().await?;
         sqlx::query("INSERT INTO collection (name, dims, storage) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING")
             .bind(&wanted.id.0)
@@ -536,14 +536,6 @@ fn floats_of(bytes: &[u8]) -> Vec<f32> {
 
 fn json_of<T: serde::Serialize + ?Sized>(values: &T) -> String {
     serde_json::to_string(values).expect("lists of numbers and strings serialise")
-}
-
-/// The settings that matter: an exact index has none of a graph's.
-fn effective(storage: &IndexSection) -> IndexSection {
-    match storage.kind {
-        IndexKind::FlatIp => IndexSection { kind: IndexKind::FlatIp, ..IndexSection::default() },
-        IndexKind::Hnsw => storage.clone(),
-    }
 }
 
 fn described(storage: &IndexSection) -> String {

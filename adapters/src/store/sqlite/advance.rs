@@ -40,8 +40,10 @@ pub(super) async fn step(conn: &mut Conn, job: JobId, rules: &RetryRules) -> Don
     if control::state(&row)? != JobState::Running || any_open(conn, job, stage).await? {
         return Ok(None);
     }
-    let dead = count_dead(conn, job, stage).await?;
-    if dead > 0 && !row.try_get::<bool, _>("accept_dead")? {
+    // Without chunks a job can go on; without a step of its own it has no results.
+    let accepted = if row.try_get::<bool, _>("accept_dead")? { "embed" } else { "" };
+    let dead = count_dead(conn, job, stage, accepted).await?;
+    if dead > 0 {
         control::set_state(conn, job, JobState::Blocked).await?;
         return Ok(Some(Step::Blocked(stage, dead)));
     }
@@ -102,11 +104,12 @@ async fn end(conn: &mut Conn, job: JobId, state: JobState) -> Done<()> {
     Ok(())
 }
 
-/// Is a task open that the job needs in this stage? Listing and embedding, which add to each other, are one stage.
+/// Is a task open that the job needs in this stage, or in one that can add to it? Listing and embedding, which add to
+/// each other, are one stage; a seal may have a chunk embedded again.
 async fn any_open(conn: &mut Conn, job: JobId, stage: Stage) -> Done<bool> {
     let row = sqlx::query(
         "SELECT 1 FROM task t INDEXED BY task_open CROSS JOIN job_task n ON n.task = t.id AND n.job = ?
-         WHERE t.stage = ? AND t.state IN ('pending', 'ready', 'running') LIMIT 1",
+         WHERE t.stage IN (?, 'embed') AND t.state IN ('pending', 'ready', 'running') LIMIT 1",
     )
     .bind(job.to_string())
     .bind(stage.name())
@@ -115,13 +118,14 @@ async fn any_open(conn: &mut Conn, job: JobId, stage: Stage) -> Done<bool> {
     Ok(row.is_some())
 }
 
-async fn count_dead(conn: &mut Conn, job: JobId, stage: Stage) -> Done<usize> {
+async fn count_dead(conn: &mut Conn, job: JobId, stage: Stage, accepted: &str) -> Done<usize> {
     let row = sqlx::query(
         "SELECT count(*) FROM task t INDEXED BY task_dead CROSS JOIN job_task n ON n.task = t.id AND n.job = ?
-         WHERE t.stage = ? AND t.state = 'dead'",
+         WHERE t.stage IN (?, 'embed') AND t.stage <> ? AND t.state = 'dead'",
     )
     .bind(job.to_string())
     .bind(stage.name())
+    .bind(accepted)
     .fetch_one(conn)
     .await?;
     Ok(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())

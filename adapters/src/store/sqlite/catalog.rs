@@ -6,7 +6,7 @@ use imagefleet_common::{
     job::spec::{CollectionSpec, CorpusSpec},
     ledger::{Counts, RejectedRow},
     ports::{
-        catalog::{Chunk, ChunkLedger, Shard},
+        catalog::{Chunk, ChunkLedger, Shard, Writers},
         tasks::ChunkCut,
     },
     work::ChunkRef,
@@ -105,7 +105,7 @@ pub(super) async fn chunks(conn: &mut Conn, collection: &CollectionId, shard: i6
 
 pub(super) async fn ledger(conn: &mut Conn, job: JobId) -> Done<Vec<ChunkLedger>> {
     let found = sqlx::query(
-        "SELECT k.shard, k.version, k.chunk, s.path, t.id, t.state, t.epoch, t.error, t.lost,
+        "SELECT k.shard, k.version, k.chunk, s.path, t.id, t.state, t.epoch, t.error,
                 CASE WHEN c.stop IS NULL THEN k.pictures ELSE c.pictures END AS pictures,
                 l.seen, l.embedded, l.unattributed, l.rejected, l.artifact
          FROM job j JOIN job_shard n ON n.job = j.id
@@ -144,7 +144,6 @@ fn read_ledger(row: &SqliteRow) -> Done<ChunkLedger> {
         counts,
         artifact: row.try_get("artifact")?,
         error: row.try_get("error")?,
-        lost_at: row.try_get("lost")?,
     })
 }
 
@@ -173,6 +172,21 @@ fn read_rejected(row: &SqliteRow) -> Done<RejectedRow> {
         reason: serde_json::from_value(reason.into()).map_err(|_| Fault::unreadable("reason", reason))?,
         detail: row.try_get("detail")?,
     })
+}
+
+pub(super) async fn writers(conn: &mut Conn, job: JobId) -> Done<Writers> {
+    let row = sqlx::query(
+        "SELECT coalesce(sum(t.state = 'running'), 0) AS running, max(t.lost) AS lost
+         FROM job j JOIN task t ON t.kind = 'embed' AND t.collection = j.collection
+                                AND (t.state = 'running' OR t.lost IS NOT NULL)
+         JOIN shard s ON s.corpus = j.corpus AND s.number = t.shard
+         WHERE j.id = ?1 AND (s.removed OR s.number IN (SELECT shard FROM job_shard WHERE job = ?1))",
+    )
+    .bind(job.to_string())
+    .fetch_one(conn)
+    .await?;
+    let running: i64 = row.try_get("running")?;
+    Ok(Writers { running: running.unsigned_abs(), lost_at: row.try_get("lost")? })
 }
 
 /// Does nothing to a shard that is there, which it may be again by now.

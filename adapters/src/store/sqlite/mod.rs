@@ -41,17 +41,9 @@ use tokio::sync::watch;
 type Conn = SqliteConnection;
 type Done<T> = std::result::Result<T, Fault>;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Settings {
     pub retry: RetryRules,
-    /// After this long a published row counts as unpublished again, doubled with each publication.
-    pub republish_after: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { retry: RetryRules::default(), republish_after: Duration::from_secs(60) }
-    }
 }
 
 /// Implements `Tasks`, `Jobs` and `Catalog`.

@@ -11,7 +11,7 @@ use imagefleet_common::{
     ledger::RejectedRow,
     ports::{
         broker::Message,
-        catalog::{Catalog, Chunk, ChunkLedger, Shard},
+        catalog::{Catalog, Chunk, ChunkLedger, Shard, Writers},
         jobs::{Control, JobState, JobView, Jobs, NewJob, Plan, Planned, Progress, Step, Submitted, TaskView},
         tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, Tasks, Written},
     },
@@ -71,8 +71,8 @@ fn if_granted(claim: &Claim) -> Tell {
 
 #[async_trait]
 impl Tasks for SqliteStore {
-    async fn queues(&self) -> Result<Vec<QueueLoad>> {
-        read!(self, "count the queues' tasks", |conn| publish::queues(conn, &self.settings))
+    async fn queues(&self, republish_after: Duration) -> Result<Vec<QueueLoad>> {
+        read!(self, "count the queues' tasks", |conn| publish::queues(conn, republish_after))
     }
 
     async fn mark(&self, queue: &Queue, limit: usize, token: Uuid, republish_after: Duration) -> Result<Vec<Message>> {
@@ -244,6 +244,10 @@ impl Catalog for SqliteStore {
 
     async fn ledger(&self, job: JobId) -> Result<Vec<ChunkLedger>> {
         read!(self, format!("read the ledger of job {job}"), |conn| catalog::ledger(conn, job))
+    }
+
+    async fn writers(&self, job: JobId) -> Result<Writers> {
+        read!(self, format!("see who writes for job {job}"), |conn| catalog::writers(conn, job))
     }
 
     async fn rejected(&self, collection: &CollectionId, chunk: ChunkRef) -> Result<Vec<RejectedRow>> {

@@ -5,7 +5,7 @@
 //! bound never holds up a job that has a looser one.
 
 use super::{
-    Conn, Done, Settings,
+    Conn, Done,
     rows::{self, may_run, parsed},
 };
 use imagefleet_common::{
@@ -37,7 +37,7 @@ macro_rules! account {
     };
 }
 
-pub(super) async fn queues(conn: &mut Conn, settings: &Settings) -> Done<Vec<QueueLoad>> {
+pub(super) async fn queues(conn: &mut Conn, republish_after: Duration) -> Done<Vec<QueueLoad>> {
     let now = rows::now(conn).await?;
     let mut loads = BTreeMap::<String, QueueLoad>::new();
     let mut load = |name: &str, unpublished: i64, running: i64| {
@@ -66,7 +66,7 @@ pub(super) async fn queues(conn: &mut Conn, settings: &Settings) -> Done<Vec<Que
          FROM queue q WHERE q.name IS NOT NULL"
     ))
     .bind(now)
-    .bind(millis(settings.republish_after))
+    .bind(millis(republish_after))
     .bind(COUNTED)
     .fetch_all(&mut *conn)
     .await?;

@@ -112,9 +112,10 @@ pub(super) async fn apply(
         Err(refusal) => return Ok(Err(refusal)),
     };
     sqlx::query(
-        "UPDATE task SET state = ?, attempt = ?, failures = ?, crashes = ?, run_after = ?, session = ?, claim = ?,
+        "UPDATE task SET state = ?1, attempt = ?2, failures = ?3, crashes = ?4, run_after = ?5, session = ?6, claim = ?7,
+                         artifact = CASE WHEN ?1 = 'succeeded' THEN artifact END,
                          token = NULL, marked = NULL, published = NULL, publications = 0
-         WHERE id = ?",
+         WHERE id = ?8",
     )
     .bind(after.state.name())
     .bind(after.attempt)

@@ -9,6 +9,7 @@ use imagefleet_common::{
     task::{Event, RetryRules, State},
     work::{Stage, Work},
 };
+use sqlx::Row;
 
 pub(super) async fn submit(conn: &mut Conn, job: &NewJob, rules: &RetryRules) -> Done<Submitted> {
     sqlx::query("INSERT INTO corpus (id, spec) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec")
@@ -18,8 +19,10 @@ pub(super) async fn submit(conn: &mut Conn, job: &NewJob, rules: &RetryRules) ->
         .await?;
     put_collection(conn, &job.collection).await?;
     let now = rows::now(conn).await?;
-    let known =
-        sqlx::query("SELECT id, state FROM job WHERE hash = ?").bind(&job.hash).fetch_optional(&mut *conn).await?;
+    let known = sqlx::query("SELECT id, state, allow_delete FROM job WHERE hash = ?")
+        .bind(&job.hash)
+        .fetch_optional(&mut *conn)
+        .await?;
     let (id, how) = match known {
         None => {
             insert(conn, job, now).await?;
@@ -30,7 +33,10 @@ pub(super) async fn submit(conn: &mut Conn, job: &NewJob, rules: &RetryRules) ->
             let how = match control::state(&row)? {
                 // The same submission again: its answer was lost.
                 JobState::Submitted if id == job.id => How::New,
-                JobState::Submitted | JobState::Running => How::Active,
+                // What may be deleted is decided by a plan: leave that was given since needs another one.
+                JobState::Submitted | JobState::Running if job.allow_delete <= row.try_get("allow_delete")? => {
+                    How::Active
+                }
                 _ => {
                     again(conn, id, job, rules).await?;
                     How::Again

@@ -47,6 +47,13 @@ pub(super) async fn supersede(
         return ends::explain(conn, row, &format!("unstable: changed {changes} times within one job: {detail}")).await;
     }
     let _ = rows::apply(conn, row, &superseded, rules).await?;
+    // Whatever the next listing finds, it is not what was known: the shard is cut anew even where its objects are back
+    // at what they were.
+    sqlx::query("UPDATE shard SET listing = listing || ' superseded' WHERE corpus = ? AND number = ?")
+        .bind(&corpus)
+        .bind(chunk.shard)
+        .execute(&mut *conn)
+        .await?;
     let _ = rows::apply(conn, &mut list, &Event::Reopened { now }, rules).await?;
     rows::cancel_unless_wanted(conn, &mut list, rules).await?;
     ends::explain(conn, row, detail).await

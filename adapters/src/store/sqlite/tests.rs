@@ -5,7 +5,7 @@ use super::{Settings, SqliteStore};
 use imagefleet_common::{
     conformance::seed::{HOUR, Lab, Made, chunk, cut, job, listing, rules},
     ports::{
-        catalog::Catalog,
+        catalog::{Catalog, Writers},
         jobs::{Control, Jobs},
         tasks::Tasks,
     },
@@ -17,7 +17,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 use uuid::Uuid;
 
 async fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, Settings { retry: rules(), ..Settings::default() }).await.unwrap()
+    SqliteStore::open(path, Settings { retry: rules() }).await.unwrap()
 }
 
 async fn make() -> Made {
@@ -63,11 +63,12 @@ async fn a_new_process_takes_over_what_the_last_one_held() {
     }
     let store = open(&path).await;
     store.take_over().await.unwrap();
-    let lost = Tasks::queues(&store).await.unwrap();
+    let lost = Tasks::queues(&store, HOUR).await.unwrap();
     assert!(lost.iter().all(|load| load.running == 0));
     assert_eq!(lost.iter().map(|load| load.unpublished).sum::<usize>(), 3);
     let row = store.ledger(job.id).await.unwrap().remove(0);
-    assert_eq!((row.state, row.lost_at), (State::Ready, None), "nobody is left to wait for");
+    assert_eq!(row.state, State::Ready);
+    assert_eq!(store.writers(job.id).await.unwrap(), Writers::default(), "nobody is left to wait for");
     let tasks = store.tasks(job.id).await.unwrap();
     assert_eq!(tasks.iter().find(|task| task.id == row.task).unwrap().crashes, 1);
     assert_eq!(store.reap().await.unwrap(), []);
@@ -194,7 +195,7 @@ async fn no_transaction_takes_a_second_over_a_hundred_million_pictures() {
     let queue = Kind::Embed.queue("clip");
     assert_eq!(store.mark(&queue, 64, Uuid::now_v7(), HOUR).await.unwrap().len(), 64);
     took("mark 64 of 102400 rows", 1.0);
-    store.queues().await.unwrap();
+    store.queues(HOUR).await.unwrap();
     took("count the queues", 1.0);
     assert_eq!(lab.advance(&job).await, []);
     took("look for a step to make", 1.0);

@@ -5,6 +5,7 @@ use crate::{
     conformance::seed::{HOUR, Lab, chunk, cut, job, listing, open_session},
     ids::SessionId,
     ports::{
+        catalog::Writers,
         jobs::Control,
         tasks::{Beat, Claim, NewSession, Outcome, Written},
     },
@@ -152,9 +153,10 @@ pub async fn only_a_lost_attempt_is_waited_out(lab: &Lab) {
     lab.take_in(closed, &job, &job.embed(chunk(1, 1, 0))).await;
     lab.take_in(lost, &job, &job.embed(chunk(1, 1, 1))).await;
     lab.store.close_session(closed).await.unwrap();
+    assert_eq!(lab.store.writers(job.id).await.unwrap(), Writers { running: 1, lost_at: None });
     let before = lab.store.now().await.unwrap();
     reap(lab, lost).await;
-    let ledger = lab.ledger(&job).await;
-    assert_eq!(ledger[0].lost_at, None);
-    assert!(ledger[1].lost_at.unwrap() >= before);
+    let writers = lab.store.writers(job.id).await.unwrap();
+    assert_eq!(writers.running, 0);
+    assert!(writers.lost_at.unwrap() >= before);
 }

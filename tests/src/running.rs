@@ -1,0 +1,42 @@
+//! A run under way, with hooks around its ports and below the retries that ship.
+
+use crate::{around::around, hooks::Hooks, project::Project};
+use imagefleet::{
+    data_dir::Lock,
+    embedded::World,
+    run::{Ended, Run},
+};
+use imagefleet_worker::stop::{self, Stopper};
+use tokio::task::JoinHandle;
+
+pub struct Running {
+    run: JoinHandle<Ended>,
+    stopper: Stopper,
+    _lock: Lock,
+}
+
+/// Starts a run; some of its fields may be changed before.
+pub async fn start(project: &Project, hooks: &Hooks, change: impl FnOnce(&mut Run)) -> Running {
+    let (lock, world) = project.take_over().await.unwrap();
+    let mut run = project.prepare(around(world, hooks).retrying()).unwrap();
+    change(&mut run);
+    let (stopper, stop) = stop::channel();
+    Running { run: tokio::spawn(async { run.run(stop).await.unwrap() }), stopper, _lock: lock }
+}
+
+/// The ports of a project, to do things behind its run's back. The run need not have begun.
+pub async fn behind(project: &Project) -> World {
+    drop(project.data().lock().unwrap());
+    World::open(&project.data()).await.unwrap()
+}
+
+impl Running {
+    /// Asks it to drain, as SIGTERM does.
+    pub fn stop(&self) {
+        self.stopper.stop();
+    }
+
+    pub async fn end(self) -> Ended {
+        self.run.await.unwrap()
+    }
+}

@@ -1,0 +1,256 @@
+//! What one process can show of the protocol's promises: draining, the folder's lock, a lost lease, a late write, and a
+//! job file that changes under its job.
+
+use imagefleet::{embedded::World, run::Run};
+use imagefleet_common::{
+    ids::Epoch,
+    ports::{
+        index::{Payload, Point},
+        jobs::{JobState, TaskView},
+        tasks::Claim,
+    },
+    task::State,
+    work::{ChunkRef, Kind, Work},
+};
+use imagefleet_tests::{
+    child::Child,
+    compare::{differences, rows},
+    corpus::{photos, write_yfcc_shard},
+    encoders::disturbed,
+    events::{Event, Place},
+    gate::Gate,
+    hooks::{Hooks, Then},
+    points::newest_job,
+    project::Project,
+    running::{behind, start},
+};
+use imagefleet_adapters::faults::Moment;
+use imagefleet_worker::Settings;
+use std::{
+    fs,
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+const SHARDS: [&str; 3] = ["0a1", "0a2", "0a3"];
+const EACH: u64 = 12;
+
+fn project() -> Project {
+    let project = Project::new("yfcc", 12);
+    for shard in SHARDS {
+        write_yfcc_shard(&project.corpus(), shard, &photos(shard, EACH as usize));
+    }
+    project
+}
+
+async fn undisturbed() -> Project {
+    let project = project();
+    project.run().await.unwrap();
+    project
+}
+
+fn nothing() -> Vec<String> {
+    Vec::new()
+}
+
+async fn tasks(project: &Project) -> Vec<TaskView> {
+    let (world, job) = newest_job(project).await;
+    world.jobs.tasks(job.id).await.unwrap()
+}
+
+/// An encoder that works until it has encoded so many pictures, and then holds at the gate.
+fn hold_after(run: &mut Run, pictures: usize, gate: &Arc<Gate>) {
+    let (gate, encoded) = (Arc::clone(gate), AtomicUsize::new(0));
+    run.load = disturbed(move |encoder, batch| {
+        if encoded.fetch_add(batch.count, Ordering::SeqCst) >= pictures {
+            gate.pass();
+        }
+        encoder.encode_pictures(batch)
+    });
+}
+
+const GRACE: Duration = Duration::from_secs(1);
+
+fn one_at_a_time(settings: &mut Settings) {
+    settings.slots = 1;
+    settings.grace = GRACE;
+}
+
+/// A run that was stopped in its second chunk, while its encoder held: one chunk is done.
+async fn stopped_in_its_second_chunk(project: &Project) {
+    let (gate, hooks) = (Arc::new(Gate::default()), Hooks::default());
+    let running = start(project, &hooks, |run| {
+        hold_after(run, EACH as usize, &gate);
+        run.worker = one_at_a_time;
+    })
+    .await;
+    gate.reached().await;
+    let asked = Instant::now();
+    running.stop();
+    let ended = running.end().await;
+    assert!(asked.elapsed() < 2 * GRACE, "it took {:?} to drain", asked.elapsed());
+    assert_eq!((ended.state, ended.written), (JobState::Running, None));
+    assert_eq!(hooks.calls("tasks", "hand_back"), 1);
+    gate.open();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_hands_back_within_the_grace_and_the_next_one_goes_on() {
+    let (undisturbed, project) = (undisturbed().await, project());
+    stopped_in_its_second_chunk(&project).await;
+    let left = tasks(&project).await;
+    assert!(left.iter().all(|task| task.state != State::Running && task.failures + task.crashes == 0), "{left:?}");
+    let embedded = left.iter().filter(|task| task.work.kind() == Kind::Embed && task.state == State::Succeeded);
+    assert_eq!(embedded.count(), 1);
+
+    let again = project.run().await.unwrap();
+    assert_eq!((again.state, again.stats.encode.items()), (JobState::Succeeded, 2 * EACH));
+    assert_eq!(differences(&undisturbed.out(), &project.out()), nothing());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_job_file_cancels_the_older_job_and_keeps_its_chunks() {
+    let project = project();
+    stopped_in_its_second_chunk(&project).await;
+    let job = fs::read_to_string(project.job_file()).unwrap();
+    fs::write(project.job_file(), job.replace("candidates = 5", "candidates = 4")).unwrap();
+
+    let changed = project.run().await.unwrap();
+    assert_eq!((changed.state, changed.stats.encode.items()), (JobState::Succeeded, 2 * EACH));
+    assert!(rows(&project.out()).iter().all(|row| row["indices"].as_array().unwrap().len() == 4));
+    let (world, newest) = newest_job(&project).await;
+    let jobs = world.jobs.jobs().await.unwrap();
+    let states: Vec<JobState> = jobs.iter().map(|job| job.state).collect();
+    assert_eq!(states, [JobState::Cancelled, JobState::Succeeded]);
+    assert_eq!(newest.id, changed.job);
+    assert_eq!(project.verify().await.unwrap().wrong, nothing());
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_in_one_folder_is_refused_and_told_which_process_works_there() {
+    let project = project();
+    let mut child = Child::start(super::sigkill::CHILD, &project, None);
+    let submit = Event { stage: "list".into(), call: "jobs.submit".into(), number: 1 };
+    child.places_until(Some(&Place { moment: Moment::Before, event: submit }));
+    signal(&child, "-STOP");
+    let refused = project.run().await.err().expect("a process works there").to_string();
+    signal(&child, "-CONT");
+    assert!(refused.contains(&format!("process {} works in it", child.id())), "{refused}");
+    assert_eq!(child.end().state.as_deref(), Some("succeeded"));
+    assert_eq!(project.run().await.unwrap().state, JobState::Succeeded);
+}
+
+const LEASE: Duration = Duration::from_millis(400);
+const UPSERT: Duration = Duration::from_millis(300);
+
+fn short_lease(settings: &mut Settings) {
+    settings.lease = LEASE;
+    settings.beat = LEASE / 8;
+    settings.upsert_timeout = UPSERT;
+}
+
+/// What happened when a session was reaped while its worker lived.
+#[derive(Default)]
+struct Reaped {
+    at: Mutex<Option<Instant>>,
+    /// Counted against its tasks, until the worker opened a session anew.
+    crashes: AtomicU32,
+    /// From the reaping to the moment at which the seal looked at the index.
+    sealed_after: Mutex<Option<Duration>>,
+    /// Each claim of a chunk.
+    claims: Mutex<Vec<(ChunkRef, Epoch)>>,
+}
+
+/// The heart of a run stops while its encoder holds, until the store has reaped its session. Late writes of the lost
+/// attempts reach the index when it is sealed.
+async fn run_with_a_reaped_session(project: &Project) -> (Arc<Reaped>, Hooks) {
+    let (gate, reaped) = (Arc::new(Gate::default()), Arc::new(Reaped::default()));
+    let world = behind(project).await;
+    let hooks = Hooks::default()
+        .before({
+            let (gate, reaped) = (Arc::clone(&gate), Arc::clone(&reaped));
+            move |call| {
+                let (gate, reaped, world) = (Arc::clone(&gate), Arc::clone(&reaped), world.clone());
+                async move {
+                    if call.is("tasks", "beat") && reaped.at.lock().unwrap().is_none() {
+                        gate.reached().await;
+                        while world.tasks.reap().await.unwrap().is_empty() {
+                            tokio::time::sleep(LEASE / 20).await;
+                        }
+                        *reaped.at.lock().unwrap() = Some(Instant::now());
+                        let job = world.jobs.jobs().await.unwrap().pop().unwrap();
+                        let tasks = world.jobs.tasks(job.id).await.unwrap();
+                        reaped.crashes.store(tasks.iter().map(|task| task.crashes).sum(), Ordering::SeqCst);
+                    }
+                    if call.is("index", "counts") && call.number == 1 {
+                        *reaped.sealed_after.lock().unwrap() = reaped.at.lock().unwrap().map(|at| at.elapsed());
+                        let claims = reaped.claims.lock().unwrap().clone();
+                        write_late(&world, &claims).await;
+                    }
+                    Then::Go
+                }
+            }
+        })
+        .after({
+            let (gate, reaped) = (Arc::clone(&gate), Arc::clone(&reaped));
+            move |call, answer| {
+                if let Some(Claim::Granted(claimed)) = answer.downcast_ref()
+                    && let Work::Embed { chunk, .. } = claimed.work
+                {
+                    reaped.claims.lock().unwrap().push((chunk, claimed.epoch));
+                }
+                if call.is("tasks", "open_session") && call.number == 2 {
+                    gate.open();
+                }
+            }
+        });
+    let running = start(project, &hooks, |run| {
+        hold_after(run, 0, &gate);
+        run.worker = short_lease;
+    })
+    .await;
+    assert_eq!(running.end().await.state, JobState::Succeeded);
+    (reaped, hooks)
+}
+
+/// What a lost attempt still had under way: other vectors for its chunk's points, and a point that nobody else wrote.
+async fn write_late(world: &World, claims: &[(ChunkRef, Epoch)]) {
+    let job = world.jobs.jobs().await.unwrap().pop().unwrap();
+    let dims = world.catalog.collection(&job.collection).await.unwrap().unwrap().dims;
+    let mut vector = vec![0.0; dims];
+    vector[0] = 1.0;
+    for &(at, epoch) in claims {
+        let newest = claims.iter().filter(|(chunk, _)| *chunk == at).map(|(_, epoch)| *epoch).max();
+        if newest == Some(epoch) {
+            continue;
+        }
+        let stored = world.index.chunk(&job.collection, at.shard, at.chunk).await.unwrap();
+        let keys = stored.into_iter().map(|head| head.key).chain([format!("late {at}")]);
+        let points: Vec<Point> =
+            keys.map(|key| Point { key, vector: vector.clone(), payload: Payload::default() }).collect();
+        world.index.put(&job.collection, at, epoch, &points).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_session_was_reaped_starts_anew_and_no_late_write_counts() {
+    let (undisturbed, project) = (undisturbed().await, project());
+    let (reaped, hooks) = run_with_a_reaped_session(&project).await;
+    assert!(reaped.crashes.load(Ordering::SeqCst) > 0, "the session held tasks when it was reaped");
+    assert_eq!(hooks.calls("tasks", "open_session"), 2);
+    let ended = tasks(&project).await;
+    assert!(ended.iter().all(|task| task.crashes + task.failures == 0), "{ended:?}");
+    let waited = reaped.sealed_after.lock().unwrap().unwrap();
+    assert!(waited >= LEASE + UPSERT, "sealed {waited:?} after attempts were lost whose writes could still come");
+    assert!(reaped.claims.lock().unwrap().len() > SHARDS.len(), "chunks were claimed again");
+    assert_eq!(differences(&undisturbed.out(), &project.out()), nothing());
+    assert_eq!(project.verify().await.unwrap().wrong, nothing());
+}
