@@ -29,7 +29,8 @@ pub fn run_for_parent() {
     let kill = env::var(KILL).ok().map(|place| place.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let Ended { state, .. } = runtime.block_on(run(&Project::at(Path::new(&folder)), kill));
-    writeln!(std::io::stdout(), "{ENDED}{state}").unwrap();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{ENDED}{state}").unwrap();
 }
 
 async fn run(project: &Project, kill: Option<Place>) -> Ended {

@@ -112,7 +112,8 @@ impl Events {
     fn reach(&self, moment: Moment, event: &Event) {
         let place = Place { moment, event: event.clone() };
         // Past the test harness, which would keep what is printed.
-        writeln!(std::io::stdout(), "{place}").unwrap();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{place}").unwrap();
         if self.kill.as_deref() == Some(&place) {
             die();
         }

@@ -14,10 +14,7 @@ use super::spec::{
     ArticlesSection, CorpusSection, Hnsw, IndexKind, IndexSection, JobSpec, Layout, Limits, ModelSection,
     OutputSection, Precision, RerankSection, RetrievalSection, default_batch, default_pictures,
 };
-use crate::{
-    error::{Context, Error, Result},
-    ids::content_hash,
-};
+use crate::error::{Context, Error, Result};
 use paths::Upwards::{self, Allowed, Embedded};
 use std::path::{Path, PathBuf};
 use table::{Found, Need::Optional, Need::Required, Report, Section, line_and_column};
@@ -56,8 +53,6 @@ pub struct JobFile {
     pub source: PathBuf,
     /// Where results are written, absolute; need not be there yet.
     pub output: PathBuf,
-    /// Names the job: hash of the canonical spec and of the articles' bytes.
-    pub hash: String,
 }
 
 impl JobFile {
@@ -84,9 +79,8 @@ pub fn read(path: &Path, place: Place) -> Result<JobFile> {
     let (spec, files) = reader.job(Section::root(&report, document.get_ref()));
     let (spec, files) = report.finish((spec, files))?;
 
-    let hash = content_hash(format!("{}\n{}", spec.canonical(), content_hash(&files.articles_bytes)).as_bytes());
-    let Files { articles, articles_bytes: _, model, source, output } = files;
-    Ok(JobFile { path: absolute, spec, articles, model, source, output, hash })
+    let Files { articles, model, source, output } = files;
+    Ok(JobFile { path: absolute, spec, articles, model, source, output })
 }
 
 /// The folder that a file's relative paths start from.
@@ -114,7 +108,6 @@ fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> Error {
 #[derive(Default)]
 struct Files {
     articles: PathBuf,
-    articles_bytes: Vec<u8>,
     model: PathBuf,
     source: PathBuf,
     output: PathBuf,
@@ -189,8 +182,8 @@ impl Reader<'_> {
         let file = section.string("file", Required, checks::not_empty);
         if let Some(found) = &file {
             files.articles = self.path(found, &self.folder, Allowed);
-            match std::fs::read(&files.articles) {
-                Ok(bytes) => files.articles_bytes = bytes,
+            match std::fs::File::open(&files.articles) {
+                Ok(_) => {}
                 // A path that was refused has been reported already.
                 Err(_) if files.articles == Path::new("") => {}
                 Err(error) => self.report.wrong(

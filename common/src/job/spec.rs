@@ -8,7 +8,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A job file. Serialised, it is the canonical spec: whoever has the same has the same job.
+/// A job file. Two files that differ in comments, order or spelled-out defaults are equal here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobSpec {
@@ -213,11 +213,6 @@ pub struct OutputSection {
 }
 
 impl JobSpec {
-    /// The canonical text: the same for two files that differ in comments, order or spelled-out defaults.
-    pub fn canonical(&self) -> String {
-        serde_json::to_string(self).expect("a spec has string keys only")
-    }
-
     /// The rerankers that run: those of the file, or the identity.
     pub fn rerankers(&self) -> Vec<RerankSection> {
         if self.rerank.is_empty() { vec![RerankSection::Identity] } else { self.rerank.clone() }
@@ -235,6 +230,7 @@ pub struct ResolvedJob {
 }
 
 impl ResolvedJob {
+    /// The canonical text: whoever has the same, over the same corpus and model, has the same job.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("a spec has string keys only")
     }

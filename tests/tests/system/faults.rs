@@ -94,7 +94,8 @@ async fn fifty_runs_in_which_a_fifth_of_all_calls_fail_end_as_an_undisturbed_one
 
     let seconds = start.elapsed().as_secs_f64();
     // Past the test harness, which keeps what a passing test prints.
-    write!(stderr(), "{table}{SEEDS} runs in {seconds:.0} s, {failed_attempts} attempts failed\n").unwrap();
+    let mut out = stderr();
+    writeln!(out, "{table}{SEEDS} runs in {seconds:.0} s, {failed_attempts} attempts failed").unwrap();
     let ports = table.ports();
     for port in PORTS {
         let counts = ports.get(port).copied().unwrap_or_default();

@@ -217,6 +217,7 @@ fn a_run_killed_at_any_moment_is_started_again_and_ends_with_the_same_results_an
     }
     let (kills, seconds) = (kills.len(), start.elapsed().as_secs_f64());
     // Past the test harness, which keeps what a passing test prints.
-    write!(stderr(), "{shown}{kills} kills by seed {seed} in {seconds:.0} s\n").unwrap();
+    let mut out = stderr();
+    writeln!(out, "{shown}{kills} kills by seed {seed} in {seconds:.0} s").unwrap();
     assert!(kills >= 40);
 }

@@ -18,6 +18,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
     mpsc::{Sender, SyncSender, channel, sync_channel},
 };
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Batches of pictures that one task may have in the pipeline, its unread answers counted.
@@ -254,8 +255,12 @@ impl Feed {
         &self.limits
     }
 
-    pub fn stats(&self) -> &Stats {
-        &self.pipeline.stats
+    /// Counts the time that this task waits for a read: none while reads ahead keep up with the decoders.
+    pub async fn waits_for<T>(&self, read: impl Future<Output = T>) -> T {
+        let start = Instant::now();
+        let done = read.await;
+        self.pipeline.stats.read.add(start, 1);
+        done
     }
 
     /// Waits for room, then sends a picture on.

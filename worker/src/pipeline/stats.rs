@@ -28,7 +28,7 @@ impl StageStats {
     }
 }
 
-/// The stages of embedding. Items are bytes for `read`, pictures else.
+/// The stages of embedding, by the time that each is at work; `read` by the time that tasks wait for it.
 #[derive(Debug, Default)]
 pub struct Stats {
     pub read: StageStats,

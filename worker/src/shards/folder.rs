@@ -19,7 +19,7 @@ use imagefleet_common::{
 };
 use imagefleet_pictures::archive::names;
 use imagefleet_pictures::decode::check_bytes;
-use std::{collections::BTreeMap, fmt::Write, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 /// Files read at a time.
 const READS_AHEAD: usize = 8;
@@ -102,16 +102,14 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
                 if let Err(rejection) = refused {
                     return Ok((candidate, Err(rejection)));
                 }
-                let start = Instant::now();
                 let bytes = Pinned { objects, meta: &meta }.read_all().await?;
-                feed.stats().read.add(start, bytes.len() as u64);
                 Ok::<_, Error>((candidate, Ok(bytes)))
             }
             .boxed()
         })
         .buffered(READS_AHEAD);
     let (mut seen, mut refusals, mut rest) = (0, Vec::new(), None);
-    while let Some(read) = reads.next().await {
+    while let Some(read) = feed.waits_for(reads.next()).await {
         let (candidate, bytes) = read?;
         if reading.is_out_of_time() && seen > 0 {
             rest = Some(Rest { at: candidate.ordinal, offset: 0 });

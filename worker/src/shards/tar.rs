@@ -19,7 +19,7 @@ use imagefleet_pictures::archive::{
     tar::{TarPosition, TarReader},
 };
 use imagefleet_pictures::decode::check_bytes;
-use std::{collections::HashSet, time::Instant};
+use std::collections::HashSet;
 
 pub(super) async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Listing> {
     let tar = archive(worker.ports.sources.as_ref(), corpus, shard).await?.ok_or_else(|| gone(shard))?;
@@ -42,8 +42,7 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
         if u64::from(position.ordinal) >= end {
             break;
         }
-        let start = Instant::now();
-        let Some(entry) = reader.next().await? else { break };
+        let Some(entry) = reading.feed.waits_for(reader.next()).await? else { break };
         let ordinal = u64::from(entry.ordinal);
         if !entry.is_file || !names::is_picture(&entry.name, &patterns) {
             continue;
@@ -67,8 +66,7 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
             reading.reject(candidate, rejection);
             continue;
         }
-        let bytes = reader.read(&entry).await?;
-        reading.feed.stats().read.add(start, bytes.len() as u64);
+        let bytes = reading.feed.waits_for(reader.read(&entry)).await?;
         reading.feed.send(candidate, Packed::Plain { bytes, offset: entry.data_offset }).await?;
     }
     Ok(reading.ended(None))

@@ -26,7 +26,6 @@ use imagefleet_pictures::{
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
-    time::Instant,
 };
 
 /// Entries a chunk.
@@ -126,16 +125,14 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
     let mut blocks = stream::iter(plan_reads(entries, BLOCK))
         .map(|block| {
             async move {
-                let start = Instant::now();
                 let bytes = zip.read(block.range.clone()).await?;
-                feed.stats().read.add(start, bytes.len() as u64);
                 Ok::<_, Error>((block, bytes))
             }
             .boxed()
         })
         .buffered(READS_AHEAD);
     let mut rest = None;
-    while let Some(read) = blocks.next().await {
+    while let Some(read) = feed.waits_for(blocks.next()).await {
         let (ReadBlock { range, entries }, bytes) = read?;
         for entry in entries {
             let ordinal = u64::from(entry.ordinal);
