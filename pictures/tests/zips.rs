@@ -4,6 +4,7 @@
 
 #[expect(dead_code, reason = "shared with the other archive tests")]
 mod memory;
+#[expect(unreachable_pub, reason = "public where the whole system's tests use it")]
 mod zip_writer;
 
 use bytes::Bytes;
