@@ -51,9 +51,8 @@ fn nothing() -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_whose_confirmed_points_are_not_there_fails_and_is_tried_again() {
     let (undisturbed, project) = twins().await;
-    let hooks = Hooks::default().before(|call| async move {
-        if call.is("index", "put") && call.number == 1 { Then::Lose } else { Then::Go }
-    });
+    let hooks = Hooks::default()
+        .before(|call| async move { if call.is("index", "put") && call.number == 1 { Then::Lose } else { Then::Go } });
     assert_eq!(start(&project, &hooks, |_| {}).await.end().await.state, JobState::Succeeded);
     let failed: Vec<TaskView> = tasks(&project).await.into_iter().filter(|task| task.failures > 0).collect();
     assert_eq!(failed.len(), 1, "{failed:?}");

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bad_encoder;
 mod broken_input;
 mod faults;
 mod incremental;
 mod layouts;
+mod losses;
 mod main_job;
+mod races;
 mod real_input;
 mod sigkill;

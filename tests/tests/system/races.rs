@@ -2,6 +2,7 @@
 //! job file that changes under its job.
 
 use imagefleet::{embedded::World, run::Run};
+use imagefleet_adapters::faults::Moment;
 use imagefleet_common::{
     ids::Epoch,
     ports::{
@@ -24,7 +25,6 @@ use imagefleet_tests::{
     project::Project,
     running::{behind, start},
 };
-use imagefleet_adapters::faults::Moment;
 use imagefleet_worker::Settings;
 use std::{
     fs,

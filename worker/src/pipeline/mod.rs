@@ -1,7 +1,7 @@
 //! Embedding as a pipeline: bytes → pixels on decoder threads → batches → vectors on the encoder's thread.
 //!
 //! All tasks of one model share it, so batches fill across tasks and no stage waits while another has work. Every
-//! channel is bounded, and so are the bytes in flight ([`BUDGET`]). Each item carries what its task needs to know it
+//! channel is bounded, and so are the bytes in flight (`BUDGET`). Each item carries what its task needs to know it
 //! again, so that nothing is ever told by its position.
 
 mod batch;
@@ -120,7 +120,7 @@ struct Raw {
     limits: Limits,
     origin: Arc<Origin>,
     slot: OwnedSemaphorePermit,
-    /// Its share of [`BUDGET`], until its pixels are made.
+    /// Its share of `BUDGET`, until its pixels are made.
     budget: OwnedSemaphorePermit,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - One writer connection, every write in one `BEGIN IMMEDIATE` transaction, so that what a transaction reads is what
 //!   it changes. Work that grows with the corpus (cancelling) is cut into several transactions.
-//! - A task's state changes only by [`rows::apply`], which asks [`Task::after`](imagefleet_common::task::Task::after).
+//! - A task's state changes only by `rows::apply`, which asks [`Task::after`](imagefleet_common::task::Task::after).
 //! - Readers see one snapshot each (WAL) and never wait for the writer.
 //! - The clock is the database's, read inside the transaction.
 //!
