@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p imagefleet-tests --example make_corpus -- FOLDER PICTURES MODEL`
 //!
-//! A thousand pictures a shard, each a JPEG of 500 × 375 pixels that no other equals.
+//! Two hundred pictures a shard, each a JPEG of 500 × 375 pixels that no other equals.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be set up has failed")]
 
@@ -12,7 +12,7 @@ use imagefleet_tests::{
 };
 use std::{env, fs, path::PathBuf};
 
-const SHARD: u32 = 1000;
+const SHARD: u32 = 200;
 
 fn main() {
     let [folder, pictures, model] = env::args().skip(1).collect::<Vec<_>>().try_into().expect("FOLDER PICTURES MODEL");

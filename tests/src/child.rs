@@ -4,6 +4,7 @@ use crate::{
     around::around,
     events::{Events, Place},
     project::Project,
+    running::PATIENCE,
 };
 use imagefleet::run::Ended;
 use imagefleet_worker::stop;
@@ -15,6 +16,7 @@ use std::{
     path::{Path, PathBuf},
     process::{self, Command, ExitStatus, Stdio},
 };
+use tokio::time::timeout;
 
 /// The folder of the project that the child runs.
 const FOLDER: &str = "IMAGEFLEET_TEST_FOLDER";
@@ -37,7 +39,8 @@ async fn run(project: &Project, kill: Option<Place>) -> Ended {
     let (_lock, world) = project.take_over().await.unwrap();
     let world = around(world, &Events::new(kill)).retrying();
     let (_stopper, stop) = stop::channel();
-    project.prepare(world).unwrap().run(stop).await.unwrap()
+    let run = project.prepare(world).unwrap().run(stop);
+    timeout(PATIENCE, run).await.expect("the run comes to an end").unwrap()
 }
 
 /// A living child. What it says to people goes to `child.log` in the project's folder.

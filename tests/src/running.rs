@@ -7,7 +7,11 @@ use imagefleet::{
     run::{Ended, Run},
 };
 use imagefleet_worker::stop::{self, Stopper};
-use tokio::task::JoinHandle;
+use std::time::Duration;
+use tokio::{task::JoinHandle, time::timeout};
+
+/// A run of a test takes a few seconds; one that takes this long hangs.
+pub const PATIENCE: Duration = Duration::from_secs(50);
 
 pub struct Running {
     run: JoinHandle<Ended>,
@@ -37,6 +41,6 @@ impl Running {
     }
 
     pub async fn end(self) -> Ended {
-        self.run.await.unwrap()
+        timeout(PATIENCE, self.run).await.expect("the run comes to an end").unwrap()
     }
 }

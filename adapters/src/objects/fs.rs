@@ -13,6 +13,7 @@ use imagefleet_common::{
     error::{Context, Error, Result},
     ports::objects::{ObjectMeta, Objects, Page},
 };
+use memmap2::MmapMut;
 use std::{
     collections::HashSet,
     fs::{self, File, Metadata},
@@ -167,15 +168,15 @@ impl Shared {
             return Err(Error::permanent(format!("read {path}: bytes {start}..{end} are outside its {size} bytes")));
         }
         let length = usize::try_from(end - start).permanent(doing)?;
-        let mut bytes = vec![0; length];
-        match file.read_exact_at(&mut bytes, start) {
+        let mut bytes = Block::new(length).transient(|| format!("read {path}: no memory for {length} bytes"))?;
+        match file.read_exact_at(bytes.as_mut(), start) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(changed()),
             read => read.map_err(|error| io_error(doing(), error))?,
         }
         if tag(&file)? != etag {
             return Err(changed());
         }
-        Ok(Bytes::from(bytes))
+        Ok(bytes.into())
     }
 
     fn put(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -228,4 +229,39 @@ pub(crate) fn io_error(doing: String, error: io::Error) -> Error {
             | ErrorKind::Unsupported
     ) || error.raw_os_error() == Some(libc::ELOOP);
     if permanent { Error::permanent(doing).because(error) } else { Error::transient(doing).because(error) }
+}
+
+/// Blocks at least this large are mapped, not allocated.
+const MAPPED: usize = 256 << 10;
+
+/// The bytes of one read. Large blocks live shortly and side by side with small things that live long: in the
+/// allocator's heap they would leave holes, and a process that reads for days would grow.
+enum Block {
+    Allocated(Vec<u8>),
+    Mapped(MmapMut),
+}
+
+impl Block {
+    fn new(length: usize) -> io::Result<Self> {
+        match length {
+            MAPPED.. => MmapMut::map_anon(length).map(Self::Mapped),
+            _ => Ok(Self::Allocated(vec![0; length])),
+        }
+    }
+
+    fn as_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Allocated(bytes) => bytes,
+            Self::Mapped(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Block> for Bytes {
+    fn from(block: Block) -> Self {
+        match block {
+            Block::Allocated(bytes) => bytes.into(),
+            Block::Mapped(bytes) => Self::from_owner(bytes),
+        }
+    }
 }

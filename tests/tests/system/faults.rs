@@ -10,6 +10,7 @@ use imagefleet_tests::{
     corpus::{Photo, photos, write_yfcc_shard},
     points::newest_job,
     project::Project,
+    running::PATIENCE,
 };
 use imagefleet_worker::stop;
 use std::{
@@ -17,7 +18,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
 const SEEDS: u64 = 50;
 /// Runs at a time: they mostly wait before they try again.
@@ -59,7 +60,9 @@ async fn disturbed(seed: u64, corpus: &Corpus, undisturbed: &Project) -> Met {
     let (_lock, world) = project.take_over().await.unwrap();
     let world = around(world, &faults).retrying();
     let (_stopper, stop) = stop::channel();
-    let Ended { state, .. } = project.prepare(world).unwrap().run(stop).await.expect("a run outlasts its faults");
+    let run = project.prepare(world).unwrap().run(stop);
+    let ended = timeout(PATIENCE, run).await.unwrap_or_else(|_| panic!("seed {seed}: the run does not come to an end"));
+    let Ended { state, .. } = ended.expect("a run outlasts its faults");
     assert_eq!(state, JobState::Succeeded, "seed {seed}");
     assert_eq!(differences(&undisturbed.out(), &project.out()), Vec::<String>::new(), "seed {seed}");
     assert_eq!(project.verify().await.unwrap().wrong, Vec::<String>::new(), "seed {seed}");

@@ -254,3 +254,46 @@ async fn a_worker_whose_session_was_reaped_starts_anew_and_no_late_write_counts(
     assert_eq!(differences(&undisturbed.out(), &project.out()), nothing());
     assert_eq!(project.verify().await.unwrap().wrong, nothing());
 }
+
+/// Keys in the index that no attempt of this run wrote.
+async fn strangers(world: &World, at: ChunkRef) -> Vec<String> {
+    let job = world.jobs.jobs().await.unwrap().pop().unwrap();
+    let stored = world.index.chunk(&job.collection, at.shard, at.chunk).await.unwrap();
+    stored.into_iter().map(|head| head.key).filter(|key| key.starts_with("late ")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_attempt_left_in_a_chunk_is_gone_when_the_next_one_has_succeeded() {
+    let project = project();
+    let world = behind(&project).await;
+    let (claimed, left) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
+    let hooks = Hooks::default()
+        .before({
+            let (claimed, left) = (Arc::clone(&claimed), Arc::clone(&left));
+            move |call| {
+                let (claimed, left, world) = (Arc::clone(&claimed), Arc::clone(&left), world.clone());
+                async move {
+                    let at: Option<(ChunkRef, Epoch)> = *claimed.lock().unwrap();
+                    // The first attempt that reads its chunk back finds what one before it put there.
+                    if let (Some((at, epoch)), true) = (at, call.is("index", "chunk") && call.number == 1) {
+                        write_late(&world, &[(at, epoch - 1), (at, epoch)]).await;
+                        assert_eq!(strangers(&world, at).await.len(), 1);
+                    }
+                    if let (Some((at, _)), true) = (at, call.is("index", "counts") && call.number == 1) {
+                        *left.lock().unwrap() = Some(strangers(&world, at).await);
+                    }
+                    Then::Go
+                }
+            }
+        })
+        .after(move |_, answer| {
+            if let Some(Claim::Granted(granted)) = answer.downcast_ref()
+                && let Work::Embed { chunk, .. } = granted.work
+            {
+                claimed.lock().unwrap().get_or_insert((chunk, granted.epoch));
+            }
+        });
+    let running = start(&project, &hooks, |run| run.worker = one_at_a_time).await;
+    assert_eq!(running.end().await.state, JobState::Succeeded);
+    assert_eq!(*left.lock().unwrap(), Some(vec![]), "the seal's first look");
+}

@@ -13,8 +13,8 @@ use imagefleet_common::{
 };
 use sqlx::{Row, sqlite::SqliteRow};
 
-/// Rows that one transaction cancels: a tenth of a second's work.
-const BATCH: i64 = 2000;
+/// Rows that one transaction cancels: well below a second's work.
+const BATCH: i64 = 1000;
 
 pub(super) fn state(row: &SqliteRow) -> Done<JobState> {
     let name: &str = row.try_get("state")?;

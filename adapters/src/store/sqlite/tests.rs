@@ -216,7 +216,7 @@ async fn no_transaction_takes_a_second_over_a_hundred_million_pictures() {
     sqlx::query("UPDATE task SET state = 'ready' WHERE kind = 'embed'").execute(&store.writer).await.unwrap();
     took("open all again, without ceremony", 600.0);
     store.control(job.id, Control::Cancel).await.unwrap();
-    took("cancel, in 52 transactions", 52.0);
+    took("cancel, in 103 transactions", 103.0);
     lab.advance(&job).await;
     took("end the cancelled job", 1.0);
     lab.start_again(&job, &paths).await;
