@@ -54,6 +54,9 @@ pub struct SqliteStore {
     changes: watch::Sender<u64>,
 }
 
+/// What a connection keeps of its database, in SQLite's notation for KiB: the system's cache holds the rest.
+const CACHE: &str = "-256";
+
 /// Does a commit concern whoever waits for [`SqliteStore::changed`]?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tell {
@@ -72,6 +75,7 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            .pragma("cache_size", CACHE)
             .busy_timeout(Duration::from_secs(5))
             .disable_statement_logging();
         let pool = |size: u32| {
