@@ -48,6 +48,9 @@ pub enum Command {
     Verify {
         /// The job file
         file: PathBuf,
+        /// Embed again the chunks in which something is wrong, do anew what comes after, and verify once more
+        #[arg(long)]
+        repair: bool,
     },
     /// Look at jobs
     Jobs {

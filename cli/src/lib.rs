@@ -27,7 +27,7 @@ pub async fn main(args: Args) -> Result<Exit> {
     match command {
         Command::Run(run) => run::command(&global, run).await,
         Command::Plan { file } => plan::command(&global, &file).await,
-        Command::Verify { file } => verify::command(&global, &file).await,
+        Command::Verify { file, repair } => verify::command(&global, &file, repair).await,
         Command::Jobs { command: JobsCommand::Ls } => jobs::ls(&global).await,
         Command::Jobs { command: JobsCommand::Show { job } } => jobs::show(&global, &job).await,
     }

@@ -1,11 +1,11 @@
 //! `imagefleet verify`: every picture is accounted for, proved from the index and the artifacts, not from counts alone.
 
 use crate::{
-    args::{Global, Output},
+    args::{Global, Output, RunArgs},
     embedded::World,
     exit::Exit,
-    logging::print,
-    run::blocking,
+    logging::{print, say},
+    run::{self, blocking},
     submission::Opened,
 };
 use imagefleet_common::{
@@ -13,7 +13,7 @@ use imagefleet_common::{
     ledger::Counts,
     ports::{catalog::ChunkLedger, index::PointHead, jobs::JobView, objects::read_latest},
     task::State,
-    work::Kind,
+    work::{ChunkRef, Kind},
 };
 use imagefleet_coordinator::submit::new_job;
 use serde_json::json;
@@ -31,9 +31,26 @@ pub struct Verified {
     pub unprocessed: usize,
     /// What is not as the ledger says, a line each.
     pub wrong: Vec<String>,
+    /// The finished chunks in which something is wrong.
+    pub chunks_wrong: Vec<ChunkRef>,
 }
 
-pub(crate) async fn command(global: &Global, file: &Path) -> Result<Exit> {
+pub(crate) async fn command(global: &Global, file: &Path, repair: bool) -> Result<Exit> {
+    let verified = verify_file(global, file, repair).await?;
+    if verified.wrong.is_empty() || !repair {
+        return Ok(if verified.wrong.is_empty() { Exit::Done } else { Exit::Failed });
+    }
+    let run = RunArgs { file: file.to_owned(), accept_dead: false, retry_dead: false, allow_delete: false };
+    match run::command(global, run).await? {
+        Exit::Done => {}
+        exit => return Ok(exit),
+    }
+    let verified = verify_file(global, file, false).await?;
+    Ok(if verified.wrong.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Says what it finds. Where something is wrong, `repair` leaves the job ready to be run again.
+async fn verify_file(global: &Global, file: &Path, repair: bool) -> Result<Verified> {
     let opened = Opened::read(global, file)?;
     let data = opened.data.clone();
     if !data.is_there() {
@@ -42,13 +59,19 @@ pub(crate) async fn command(global: &Global, file: &Path) -> Result<Exit> {
     }
     let submission = blocking(move || opened.submission()).await?;
     let submitted = new_job(&submission);
-    let world = World::open(&data).await?;
+    // Whoever writes has the data directory for itself.
+    let (_lock, world) =
+        if repair { (Some(data.lock()?), World::take_over(&data).await?) } else { (None, World::open(&data).await?) };
     let jobs = world.jobs.jobs().await?;
     let job = jobs.into_iter().rfind(|job| job.collection == submitted.collection.id && job.name == submitted.name);
     let job = job.ok_or_else(|| Error::permanent(format!("verify {}: this job has never run", file.display())))?;
     let verified = verify(&world, &job).await?;
     show(global, &job, &verified);
-    Ok(if verified.wrong.is_empty() { Exit::Done } else { Exit::Failed })
+    if repair && !verified.wrong.is_empty() {
+        world.jobs.repair(job.id, &verified.chunks_wrong).await?;
+        say(format_args!("{} of {} chunks are embedded again", verified.chunks_wrong.len(), verified.chunks));
+    }
+    Ok(verified)
 }
 
 /// Compares ledger, artifacts and index, chunk by chunk and key by key.
@@ -61,11 +84,15 @@ pub async fn verify(world: &World, job: &JobView) -> Result<Verified> {
             (State::Succeeded, Some(counts), Some(artifact)) => {
                 verified.counts.add(counts);
                 let wrong = check_chunk(world, job, chunk, counts, artifact).await?;
+                if !wrong.is_empty() {
+                    verified.chunks_wrong.push(chunk.at);
+                }
                 verified
                     .wrong
                     .extend(wrong.into_iter().map(|wrong| format!("{} ({}): {wrong}", chunk.at, chunk.shard)));
             }
             (State::Succeeded, ..) => {
+                verified.chunks_wrong.push(chunk.at);
                 verified.wrong.push(format!("{} ({}): succeeded without a ledger row", chunk.at, chunk.shard));
             }
             (State::Dead | State::Cancelled, ..) => verified.unprocessed += 1,
@@ -144,7 +171,7 @@ fn is_of(head: &PointHead, chunk: &ChunkLedger) -> bool {
 }
 
 fn show(global: &Global, job: &JobView, verified: &Verified) {
-    let Verified { chunks, counts, unprocessed, wrong } = verified;
+    let Verified { chunks, counts, unprocessed, wrong, .. } = verified;
     if global.output == Output::Json {
         let report = json!({"job": job.id, "chunks": chunks, "counts": counts, "unprocessed_chunks": unprocessed, "wrong": wrong});
         print(format_args!("{report:#}"));

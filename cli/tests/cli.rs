@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use imagefleet_common::ports::index::Doomed;
+use imagefleet_common::{
+    ports::index::{Doomed, Point},
+    work::ChunkRef,
+};
 use imagefleet_tests::{
     corpus::{jpeg, photos, write_yfcc_shard},
     points::newest_job,
@@ -144,6 +147,36 @@ async fn verify_names_a_point_that_is_gone_from_the_index_and_exits_1() {
     drop(reader);
     let status = imagefleet(&project, &["verify", "job.toml"]).stdout(writer).status().unwrap();
     assert_eq!(status.code(), Some(1), "whether anybody reads on or not");
+
+    let (code, stdout, stderr) = output(&project, &["verify", "job.toml", "--repair"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("1 of 1 chunks are embedded again"), "{stderr}");
+    assert!(stdout.contains("12 pictures encoded"), "{stdout}");
+    let (code, stdout, _) = output(&project, &["verify", "job.toml", "--repair"]);
+    assert_eq!(code, 0);
+    assert!(stdout.ends_with("every picture is accounted for\n") && !stdout.contains("encoded"), "{stdout}");
+}
+
+#[tokio::test]
+async fn a_repair_deletes_points_that_no_ledger_row_names_and_writes_a_lost_list_anew() {
+    let project = project();
+    assert_eq!(output(&project, &["run", "job.toml"]).0, 0);
+    let (world, job) = newest_job(&project).await;
+    let ledger = world.catalog.ledger(job.id).await.unwrap();
+    let known = [photos("0a1", 12).remove(0).key];
+    let payload = world.index.payloads(&job.collection, &known).await.unwrap().remove(0).unwrap().payload;
+    let vector = world.index.vectors(&job.collection, &known).await.unwrap().remove(0).unwrap();
+    let stranger = Point { key: "stranger".into(), vector, payload };
+    let nowhere = ChunkRef { chunk: 7, ..ledger[0].at };
+    world.index.put(&job.collection, nowhere, 1, &[stranger]).await.unwrap();
+    world.artifacts.delete(ledger[0].artifact.as_ref().unwrap()).await.unwrap();
+    drop(world);
+    let (code, stdout, _) = output(&project, &["verify", "job.toml"]);
+    assert_eq!(code, 1);
+    assert!(stdout.contains("1 points in the index that no ledger row names"), "{stdout}");
+    assert!(stdout.contains("is gone"), "{stdout}");
+    let (code, stdout, stderr) = output(&project, &["verify", "job.toml", "--repair"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
 }
 
 #[test]

@@ -69,6 +69,9 @@ macro_rules! jobs_conformance {
                 a_paused_job_wants_its_tasks_still,
                 a_cancelled_job_ends_after_what_was_running,
                 an_ended_job_is_left_alone,
+                a_repair_embeds_its_chunks_again_and_does_anew_what_comes_after,
+                a_repair_without_chunks_seals_and_searches_again,
+                a_cancelled_job_is_not_repaired,
             );
         }
     };

@@ -6,7 +6,7 @@ use crate::{
     job::spec::{CollectionSpec, CorpusSpec},
     ledger::Counts,
     task::State,
-    work::{Kind, Stage, Work},
+    work::{ChunkRef, Kind, Stage, Work},
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -199,6 +199,10 @@ pub trait Jobs: Send + Sync {
     async fn advance(&self) -> Result<Vec<(JobId, Step)>>;
 
     async fn control(&self, job: JobId, control: Control) -> Result<()>;
+
+    /// Has these chunks of the job embedded again, whatever the ledger says of them, and then everything that comes
+    /// after, from the seal on. A job that had ended or was blocked runs again; nothing happens to one that was cancelled.
+    async fn repair(&self, job: JobId, chunks: &[ChunkRef]) -> Result<()>;
 
     async fn progress(&self, job: JobId) -> Result<Progress>;
 

@@ -104,6 +104,7 @@ forward!(Jobs, "jobs" {
     fn plan(job: JobId, plan: &Plan) -> Planned;
     fn advance() -> Vec<(JobId, Step)>;
     fn control(job: JobId, control: Control) -> ();
+    fn repair(job: JobId, chunks: &[ChunkRef]) -> ();
     fn progress(job: JobId) -> Progress;
     fn tasks(job: JobId) -> Vec<TaskView>;
 });

@@ -9,7 +9,7 @@ use imagefleet_common::{
     ids::JobId,
     ports::jobs::{Control, JobState},
     task::{Event, RetryRules},
-    work::Stage,
+    work::{ChunkRef, Stage},
 };
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -26,14 +26,18 @@ pub(super) fn stage(row: &SqliteRow) -> Done<Stage> {
     Stage::from_name(name).ok_or_else(|| Fault::unreadable("stage", name))
 }
 
-/// Does nothing to a job that has ended.
-pub(super) async fn control(conn: &mut Conn, job: JobId, control: Control, rules: &RetryRules) -> Done<()> {
+async fn find(conn: &mut Conn, job: JobId) -> Done<(JobState, Stage)> {
     let row = sqlx::query("SELECT state, stage FROM job WHERE id = ?")
         .bind(job.to_string())
-        .fetch_optional(&mut *conn)
+        .fetch_optional(conn)
         .await?
         .ok_or_else(|| Error::permanent("no such job"))?;
-    let state = state(&row)?;
+    Ok((state(&row)?, stage(&row)?))
+}
+
+/// Does nothing to a job that has ended.
+pub(super) async fn control(conn: &mut Conn, job: JobId, control: Control, rules: &RetryRules) -> Done<()> {
+    let (state, stage) = find(conn, job).await?;
     if !matches!(state, JobState::Submitted | JobState::Running | JobState::Blocked) {
         return Ok(());
     }
@@ -48,7 +52,7 @@ pub(super) async fn control(conn: &mut Conn, job: JobId, control: Control, rules
                 .await?;
             if state == JobState::Blocked { set_state(conn, job, JobState::Running).await } else { Ok(()) }
         }
-        Control::RetryDead => retry_dead(conn, job, state, stage(&row)?, rules).await,
+        Control::RetryDead => retry_dead(conn, job, state, stage, rules).await,
     }
 }
 
@@ -91,6 +95,37 @@ async fn retry_dead(conn: &mut Conn, job: JobId, state: JobState, stage: Stage, 
         .execute(&mut *conn)
         .await?;
     if state == JobState::Blocked { set_state(conn, job, JobState::Running).await } else { Ok(()) }
+}
+
+/// The chunks' tasks are open again, and the job is back in its first stage without a note of what it had found there: so
+/// it does all that comes after anew.
+pub(super) async fn repair(conn: &mut Conn, job: JobId, chunks: &[ChunkRef], rules: &RetryRules) -> Done<()> {
+    let (state, _) = find(conn, job).await?;
+    if matches!(state, JobState::Submitted | JobState::Cancelling | JobState::Cancelled) {
+        return Ok(());
+    }
+    let now = rows::now(conn).await?;
+    for chunk in chunks {
+        let found = sqlx::query(select_task!(
+            "JOIN job_task n ON n.task = t.id
+             WHERE n.job = ? AND t.kind = 'embed' AND t.shard = ? AND t.chunk = ? AND t.version = ?"
+        ))
+        .bind(job.to_string())
+        .bind(chunk.shard)
+        .bind(chunk.chunk)
+        .bind(chunk.version)
+        .fetch_all(&mut *conn)
+        .await?;
+        let ended = TaskRow::read_all(&found)?.into_iter().filter(|row| !row.task.state.is_open()).collect();
+        rows::apply_all(conn, ended, &Event::Reopened { now }, rules).await?;
+    }
+    sqlx::query("UPDATE job SET state = ?, stage = ?, ended = NULL, fingerprint = NULL WHERE id = ?")
+        .bind(JobState::Running.name())
+        .bind(Stage::Embed.name())
+        .bind(job.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// The job's own tasks, whatever their state.

@@ -185,6 +185,11 @@ impl Jobs for SqliteStore {
         Ok(())
     }
 
+    async fn repair(&self, job: JobId, chunks: &[ChunkRef]) -> Result<()> {
+        let doing = || format!("repair job {job}");
+        write!(self, always, doing(), |conn| control::repair(conn, job, chunks, &self.settings.retry))
+    }
+
     async fn progress(&self, job: JobId) -> Result<Progress> {
         read!(self, format!("count the progress of job {job}"), |conn| views::progress(conn, job))
     }

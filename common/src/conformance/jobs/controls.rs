@@ -166,3 +166,47 @@ pub async fn an_ended_job_is_left_alone(lab: &Lab) {
         assert_eq!(lab.store.job(job.id).await.unwrap(), before);
     }
 }
+
+pub async fn a_repair_embeds_its_chunks_again_and_does_anew_what_comes_after(lab: &Lab) {
+    let job = job("a");
+    lab.start(&job, &["a.zip"]).await;
+    lab.list(&job, 1, listing("etag", vec![cut(0), cut(1)])).await;
+    let (lost, kept) = (chunk(1, 1, 0), chunk(1, 1, 1));
+    lab.embed(&job, lost).await;
+    lab.embed(&job, kept).await;
+    lab.run_own_tasks(&job).await;
+    assert_eq!(lab.job_state(&job).await, JobState::Succeeded);
+    for _ in 0..2 {
+        // Its answer was lost; it comes again.
+        lab.store.repair(job.id, &[lost]).await.unwrap();
+        assert_eq!(lab.job_state(&job).await, JobState::Running);
+        assert_eq!(lab.state(&job, &job.embed(lost)).await, State::Ready);
+        assert_eq!(lab.state(&job, &job.embed(kept)).await, State::Succeeded);
+    }
+    assert_eq!(lab.advance(&job).await, []);
+    lab.embed(&job, lost).await;
+    assert_eq!(lab.advance(&job).await, [Step::Began(Stage::Seal)]);
+    assert_eq!(lab.state(&job, &Work::Finalize { job: job.id }).await, State::Pending);
+    lab.finish(&job, &Work::Seal { job: job.id }).await;
+    lab.run_own_tasks(&job).await;
+    assert_eq!(lab.job_state(&job).await, JobState::Succeeded);
+}
+
+pub async fn a_repair_without_chunks_seals_and_searches_again(lab: &Lab) {
+    let job = job("a");
+    lab.start(&job, &[]).await;
+    lab.run_own_tasks(&job).await;
+    lab.store.repair(job.id, &[]).await.unwrap();
+    assert_eq!(lab.advance(&job).await, [Step::Began(Stage::Seal)]);
+}
+
+pub async fn a_cancelled_job_is_not_repaired(lab: &Lab) {
+    let job = job("a");
+    lab.start(&job, &["a.zip"]).await;
+    lab.store.control(job.id, Control::Cancel).await.unwrap();
+    lab.advance(&job).await;
+    let before = lab.store.job(job.id).await.unwrap();
+    lab.store.repair(job.id, &[chunk(1, 1, 0)]).await.unwrap();
+    assert_eq!(lab.store.job(job.id).await.unwrap(), before);
+    assert!(lab.store.repair(JobId::random(), &[]).await.unwrap_err().is_permanent());
+}
