@@ -52,6 +52,13 @@ pub enum Command {
         #[arg(long)]
         repair: bool,
     },
+    /// Print the unit vectors of texts and pictures, as JSON
+    Encode(EncodeArgs),
+    /// Write a collection's vectors to files that other programs read, or take such files in
+    Vectors {
+        #[command(subcommand)]
+        command: VectorsCommand,
+    },
     /// Look at jobs
     Jobs {
         #[command(subcommand)]
@@ -72,6 +79,43 @@ pub struct RunArgs {
     /// Remove pictures of shards that are gone, however many
     #[arg(long)]
     pub allow_delete: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct EncodeArgs {
+    /// The model's folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// A text; may be given again
+    #[arg(long = "text", value_name = "TEXT")]
+    pub texts: Vec<String>,
+    /// A picture's file; may be given again
+    #[arg(long = "image", value_name = "FILE")]
+    pub images: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum VectorsCommand {
+    /// Write vectors.npy, vectors.jsonl and collection.json
+    Export {
+        /// The collection's id, or its corpus's name where it is the only one over that corpus
+        collection: String,
+        /// Where the files go
+        folder: PathBuf,
+    },
+    /// Take in vectors.npy and vectors.jsonl as a collection of its own
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct ImportArgs {
+    /// The folder with vectors.npy (f32, a unit vector a row) and vectors.jsonl (a line a row, with its "key")
+    pub folder: PathBuf,
+    /// What the collection is called here
+    pub name: String,
+    /// The folder of the model that made the vectors [default: what collection.json says]
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

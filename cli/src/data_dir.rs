@@ -1,5 +1,6 @@
 //! The data directory of embedded runs: one process works in it at a time.
 
+use crate::args::Global;
 use imagefleet_common::{Context, Error, Result};
 use std::{
     fs::{File, TryLockError},
@@ -19,6 +20,11 @@ impl DataDir {
     /// The configured directory, or `.imagefleet` in `folder`.
     pub fn new(configured: Option<&Path>, folder: &Path) -> Self {
         Self(configured.map_or_else(|| folder.join(".imagefleet"), Path::to_path_buf))
+    }
+
+    /// That of a command without a job file: the configured one, or `.imagefleet` in the working directory.
+    pub(crate) fn here(global: &Global) -> Self {
+        Self::new(global.data.as_deref(), Path::new("."))
     }
 
     pub fn path(&self) -> &Path {

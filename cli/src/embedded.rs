@@ -1,6 +1,6 @@
 //! The embedded adapters, wired to the ports: one process, no services.
 
-use crate::data_dir::DataDir;
+use crate::{args::Global, data_dir::DataDir};
 use imagefleet_adapters::{
     broker::local::LocalBroker,
     index::flat::FlatIndex,
@@ -8,7 +8,7 @@ use imagefleet_adapters::{
     store::sqlite::{Settings, SqliteStore},
 };
 use imagefleet_common::{
-    Result,
+    Error, Result,
     ports::{
         broker::Broker,
         catalog::Catalog,
@@ -38,6 +38,18 @@ pub struct World {
 }
 
 impl World {
+    /// Opens the data directory of a command that has no job file, to read.
+    pub(crate) async fn here(global: &Global) -> Result<Self> {
+        let data = DataDir::here(global);
+        if !data.is_there() {
+            let path = data.path().display();
+            return Err(Error::permanent(format!(
+                "look into {path}: nothing has run there; name the directory with --data"
+            )));
+        }
+        Self::open(&data).await
+    }
+
     /// Opens everything in `data`, to read.
     pub async fn open(data: &DataDir) -> Result<Self> {
         Ok(Self::of(SqliteStore::open(&data.store(), Settings::default()).await?, data).await?.retrying())

@@ -2,7 +2,6 @@
 
 use crate::{
     args::{Global, Output},
-    data_dir::DataDir,
     embedded::World,
     exit::Exit,
     logging::print,
@@ -10,10 +9,9 @@ use crate::{
 };
 use imagefleet_common::{Error, Result, ports::jobs::JobView, task::State};
 use serde_json::{Value, json};
-use std::path::Path;
 
 pub(crate) async fn ls(global: &Global) -> Result<Exit> {
-    let jobs = world(global).await?.jobs.jobs().await?;
+    let jobs = World::here(global).await?.jobs.jobs().await?;
     match global.output {
         Output::Json => print(format_args!("{:#}", Value::Array(jobs.iter().map(as_json).collect()))),
         Output::Table => {
@@ -28,7 +26,7 @@ pub(crate) async fn ls(global: &Global) -> Result<Exit> {
 }
 
 pub(crate) async fn show(global: &Global, wanted: &str) -> Result<Exit> {
-    let world = world(global).await?;
+    let world = World::here(global).await?;
     let jobs = world.jobs.jobs().await?;
     let job = jobs.into_iter().rfind(|job| job.id.to_string() == wanted || job.name == wanted);
     let job = job.ok_or_else(|| Error::permanent(format!("find job {wanted}: see `imagefleet jobs ls`")))?;
@@ -92,15 +90,4 @@ fn as_json(job: &JobView) -> Value {
         "id": job.id, "name": job.name, "state": job.state, "paused": job.paused, "stage": job.stage,
         "corpus": job.corpus, "collection": job.collection, "created": job.created, "ended": job.ended,
     })
-}
-
-async fn world(global: &Global) -> Result<World> {
-    let data = DataDir::new(global.data.as_deref(), Path::new("."));
-    if !data.is_there() {
-        let path = data.path().display();
-        return Err(Error::permanent(format!(
-            "find jobs in {path}: nothing has run there; name the directory with --data"
-        )));
-    }
-    World::open(&data).await
 }

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod data_dir;
 pub mod embedded;
+mod encode;
 pub mod exit;
 mod jobs;
 pub mod logging;
@@ -15,9 +16,10 @@ pub mod results;
 pub mod run;
 pub mod submission;
 mod table;
+mod vectors;
 pub mod verify;
 
-use args::{Args, Command, JobsCommand};
+use args::{Args, Command, JobsCommand, VectorsCommand};
 use exit::Exit;
 use imagefleet_common::Result;
 
@@ -28,6 +30,11 @@ pub async fn main(args: Args) -> Result<Exit> {
         Command::Run(run) => run::command(&global, run).await,
         Command::Plan { file } => plan::command(&global, &file).await,
         Command::Verify { file, repair } => verify::command(&global, &file, repair).await,
+        Command::Encode(args) => encode::command(args).await,
+        Command::Vectors { command: VectorsCommand::Export { collection, folder } } => {
+            vectors::export(&global, &collection, &folder).await
+        }
+        Command::Vectors { command: VectorsCommand::Import(args) } => vectors::import(&global, &args).await,
         Command::Jobs { command: JobsCommand::Ls } => jobs::ls(&global).await,
         Command::Jobs { command: JobsCommand::Show { job } } => jobs::show(&global, &job).await,
     }

@@ -63,7 +63,7 @@ impl Opened {
 }
 
 /// What a model directory says of itself.
-fn identify(model: &Path) -> Result<ModelIdentity> {
+pub(crate) fn identify(model: &Path) -> Result<ModelIdentity> {
     let checkpoint = open_checkpoint(model)?;
     Ok(ModelIdentity {
         path: text(model)?.to_owned(),

@@ -11,7 +11,12 @@ use crate::{
 use imagefleet_common::{
     Error, Result,
     ledger::Counts,
-    ports::{catalog::ChunkLedger, index::PointHead, jobs::JobView, objects::read_latest},
+    ports::{
+        catalog::ChunkLedger,
+        index::{PointHead, Scope},
+        jobs::JobView,
+        objects::read_latest,
+    },
     task::State,
     work::{ChunkRef, Kind},
 };
@@ -108,10 +113,10 @@ pub async fn verify(world: &World, job: &JobView) -> Result<Verified> {
             state => verified.wrong.push(format!("{}: not finished, its task is {state}", task.work.key())),
         }
     }
-    let shards: Vec<i64> = world.catalog.job_shards(job.id).await?.iter().map(|shard| shard.number).collect();
+    let shards = world.catalog.job_shards(job.id).await?.iter().map(|shard| shard.number).collect();
     let known: BTreeSet<_> =
         ledger.iter().filter(|chunk| chunk.state == State::Succeeded).map(|chunk| chunk.at).collect();
-    for (at, count) in world.index.counts(&job.collection, &shards).await? {
+    for (at, count) in world.index.counts(&job.collection, &Scope::Shards(shards)).await? {
         if !known.contains(&at) {
             verified.wrong.push(format!("{at}: {count} points in the index that no ledger row names"));
         }

@@ -4,7 +4,10 @@ use crate::project::Project;
 use imagefleet::embedded::World;
 use imagefleet_common::{
     ids::Epoch,
-    ports::{index::Payload, jobs::JobView},
+    ports::{
+        index::{Payload, Scope},
+        jobs::JobView,
+    },
     work::ChunkRef,
 };
 use std::collections::BTreeMap;
@@ -28,9 +31,8 @@ pub async fn newest_job(project: &Project) -> (World, JobView) {
 /// All points of the newest job's collection, by key; those of removed shards and of old versions too.
 pub async fn points(project: &Project) -> BTreeMap<String, Held> {
     let (world, job) = newest_job(project).await;
-    let shards: Vec<i64> = world.catalog.shards(&job.corpus).await.unwrap().iter().map(|shard| shard.number).collect();
     let mut points = BTreeMap::new();
-    for (at, _) in world.index.counts(&job.collection, &shards).await.unwrap() {
+    for (at, _) in world.index.counts(&job.collection, &Scope::All).await.unwrap() {
         let heads = world.index.chunk(&job.collection, at.shard, at.chunk).await.unwrap();
         let keys: Vec<String> = heads.iter().map(|head| head.key.clone()).collect();
         let vectors = world.index.vectors(&job.collection, &keys).await.unwrap();

@@ -153,9 +153,9 @@ impl Index for FlatIndex {
         self.database.delete(&collection, doomed).await
     }
 
-    async fn counts(&self, collection: &CollectionId, shards: &[i64]) -> Result<Vec<(ChunkRef, u64)>> {
+    async fn counts(&self, collection: &CollectionId, scope: &Scope) -> Result<Vec<(ChunkRef, u64)>> {
         let collection = self.database.collection(collection).await?;
-        self.database.counts(&collection, shards).await
+        self.database.counts(&collection, scope).await
     }
 
     async fn payloads(&self, collection: &CollectionId, keys: &[String]) -> Result<Vec<Option<Stored>>> {

@@ -4,7 +4,7 @@
 //! changes the time, whoever puts another in its place changes the inode. A read looks at the tag before and after,
 //! so bytes are never a mixture of two contents. File work happens on the runtime's blocking threads.
 
-pub(crate) mod durable;
+pub mod durable;
 mod walk;
 
 use async_trait::async_trait;

@@ -5,6 +5,7 @@
 use crate::{
     conformance::seed::{self, Lab, chunk, cut, embedded, job, listing},
     ids::{CollectionId, CorpusId, JobId},
+    job::spec::CollectionSpec,
     ledger::Reason,
     ports::{jobs::NewJob, tasks::Outcome},
     task::State,
@@ -20,6 +21,7 @@ macro_rules! catalog_conformance {
             the_ledger_is_ordered_and_reaches_over_the_jobs_shards,
             rejected_pictures_are_those_of_the_chunks_version,
             sweeping_forgets_a_removed_shard_only,
+            a_collection_is_taken_in_once_and_never_over_another,
         );
     };
 }
@@ -99,4 +101,19 @@ pub async fn sweeping_forgets_a_removed_shard_only(lab: &Lab) {
     }
     let tombstone = lab.shard(&job, 2).await;
     assert_eq!((tombstone.path.as_str(), tombstone.removed), ("b.zip", true), "its number stays given");
+}
+
+pub async fn a_collection_is_taken_in_once_and_never_over_another(lab: &Lab) {
+    let made = job("a");
+    lab.start(&made, &[]).await;
+    let taken = CollectionSpec { id: CollectionId("0-from-elsewhere".into()), ..made.collection.clone() };
+    for _ in 0..2 {
+        // Its answer was lost; it comes again.
+        lab.store.adopt(&made.corpus, &taken).await.unwrap();
+    }
+    assert_eq!(lab.store.collections().await.unwrap(), [taken.clone(), made.collection.clone()]);
+    for other in [CollectionSpec { dims: 7, ..taken }, CollectionSpec { dims: 7, ..made.collection.clone() }] {
+        assert!(lab.store.adopt(&made.corpus, &other).await.unwrap_err().is_permanent());
+    }
+    assert_eq!(lab.store.collection(&made.collection.id).await.unwrap(), Some(made.collection));
 }

@@ -236,7 +236,7 @@ pub async fn a_deletion_takes_what_it_names_and_nothing_else(make: &impl AsyncFn
     index.put(&id, at(5, 1, 0), 1, &points("many", 5_000, 9)).await.expect("points are put");
     index.put(&id, at(6, 1, 0), 1, &points("few", 5, 9)).await.expect("points are put");
     index.delete(&id, &Doomed::Shard { shard: 5 }).await.expect("many points are deleted");
-    assert_eq!(index.counts(&id, &[5, 6]).await.expect("points are counted"), [(at(6, 1, 0), 5)]);
+    assert_eq!(index.counts(&id, &Scope::Shards(vec![5, 6])).await.expect("points are counted"), [(at(6, 1, 0), 5)]);
 }
 
 pub async fn chunks_are_counted(make: &impl AsyncFn() -> Arc<dyn Index>) {
@@ -247,9 +247,11 @@ pub async fn chunks_are_counted(make: &impl AsyncFn() -> Arc<dyn Index>) {
         let points = points(&format!("place{place}-"), *count, 0);
         index.put(&id, *at, 1, &points).await.expect("points are put");
     }
-    let counted = index.counts(&id, &[2, 1, 8]).await.expect("points are counted");
+    let counted = index.counts(&id, &Scope::Shards(vec![2, 1, 8])).await.expect("points are counted");
     assert_eq!(counted, [(at(1, 1, 0), 3), (at(1, 1, 7), 1), (at(1, 2, 0), 2), (at(2, 1, 1), 4)]);
-    assert_eq!(index.counts(&id, &[]).await.expect("nothing is counted"), []);
+    assert_eq!(index.counts(&id, &Scope::Shards(vec![])).await.expect("nothing is counted"), []);
+    let all = index.counts(&id, &Scope::All).await.expect("points are counted");
+    assert_eq!((all.len(), all.last()), (5, Some(&(at(3, 1, 0), 9))));
 }
 
 pub async fn payloads_and_vectors_come_in_the_order_of_the_keys(make: &impl AsyncFn() -> Arc<dyn Index>) {
@@ -415,7 +417,7 @@ pub async fn a_moved_key_stands_once(make: &impl AsyncFn() -> Arc<dyn Index>) {
     index.seal(&id, &[1, 2]).await.expect("shards are sealed");
     index.put(&id, at(2, 1, 0), 2, &points[1..]).await.expect("a point moves");
     index.seal(&id, &[1, 2]).await.expect("shards are sealed");
-    let counted = index.counts(&id, &[1, 2]).await.expect("points are counted");
+    let counted = index.counts(&id, &Scope::Shards(vec![1, 2])).await.expect("points are counted");
     assert_eq!(counted, [(at(1, 1, 0), 1), (at(2, 1, 0), 1)]);
     let found = index.search(&id, &queries(1, 3), 10, &Scope::All).await.expect("a search succeeds");
     let mut keys = keys_of(&found[0]);

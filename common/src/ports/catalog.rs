@@ -68,6 +68,12 @@ pub trait Catalog: Send + Sync {
 
     async fn collection(&self, id: &CollectionId) -> Result<Option<CollectionSpec>>;
 
+    /// Every collection, by id.
+    async fn collections(&self) -> Result<Vec<CollectionSpec>>;
+
+    /// Takes in a collection whose points no job embedded. Permanent error where there is one of its id.
+    async fn adopt(&self, corpus: &CorpusSpec, collection: &CollectionSpec) -> Result<()>;
+
     /// All shards of a corpus, removed ones too, by number.
     async fn shards(&self, corpus: &CorpusId) -> Result<Vec<Shard>>;
 

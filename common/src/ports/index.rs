@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// What stands beside a vector: enough to show, attribute and fetch the picture again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Payload {
     /// Path of the shard below the corpus root.
     pub shard_path: String,
@@ -92,7 +93,7 @@ pub struct Hit {
     pub epoch: Epoch,
 }
 
-/// What a search looks through.
+/// What a search or a count looks through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// The whole collection.
@@ -115,8 +116,8 @@ pub trait Index: Send + Sync {
 
     async fn delete(&self, collection: &CollectionId, doomed: &Doomed) -> Result<()>;
 
-    /// Points by chunk in the given shards, ascending.
-    async fn counts(&self, collection: &CollectionId, shards: &[i64]) -> Result<Vec<(ChunkRef, u64)>>;
+    /// Points by chunk, ascending.
+    async fn counts(&self, collection: &CollectionId, scope: &Scope) -> Result<Vec<(ChunkRef, u64)>>;
 
     /// In the order of `keys`; `None` where there is no such point.
     async fn payloads(&self, collection: &CollectionId, keys: &[String]) -> Result<Vec<Option<Stored>>>;

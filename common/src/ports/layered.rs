@@ -112,6 +112,8 @@ forward!(Jobs, "jobs" {
 forward!(Catalog, "catalog" {
     fn corpus(id: &CorpusId) -> Option<CorpusSpec>;
     fn collection(id: &CollectionId) -> Option<CollectionSpec>;
+    fn collections() -> Vec<CollectionSpec>;
+    fn adopt(corpus: &CorpusSpec, collection: &CollectionSpec) -> ();
     fn shards(corpus: &CorpusId) -> Vec<Shard>;
     fn shard(corpus: &CorpusId, number: i64) -> Option<Shard>;
     fn job_shards(job: JobId) -> Vec<Shard>;
@@ -127,7 +129,7 @@ forward!(Index, "index" {
     fn put(collection: &CollectionId, at: ChunkRef, epoch: Epoch, points: &[Point]) -> ();
     fn chunk(collection: &CollectionId, shard: i64, chunk: i64) -> Vec<PointHead>;
     fn delete(collection: &CollectionId, doomed: &Doomed) -> ();
-    fn counts(collection: &CollectionId, shards: &[i64]) -> Vec<(ChunkRef, u64)>;
+    fn counts(collection: &CollectionId, scope: &Scope) -> Vec<(ChunkRef, u64)>;
     fn payloads(collection: &CollectionId, keys: &[String]) -> Vec<Option<Stored>>;
     fn vectors(collection: &CollectionId, keys: &[String]) -> Vec<Option<Vec<f32>>>;
     fn seal(collection: &CollectionId, shards: &[i64]) -> ();

@@ -13,7 +13,7 @@ use imagefleet_common::{
     job::spec::CollectionSpec,
     ports::{
         catalog::{ChunkLedger, Shard},
-        index::Doomed,
+        index::{Doomed, Scope},
         tasks::Outcome,
     },
     task::State,
@@ -66,8 +66,9 @@ async fn must_wait(worker: &Worker, job: JobId) -> Result<Option<Duration>> {
 async fn sweep_removed(worker: &Worker, attempt: &Attempt, collection: &CollectionSpec) -> Result<()> {
     let shards: Vec<Shard> = worker.ports.catalog.shards(&collection.corpus).await?;
     let removed: Vec<i64> = shards.iter().filter(|shard| shard.removed).map(|shard| shard.number).collect();
+    let scope = Scope::Shards(removed.clone());
     let held: HashSet<i64> =
-        worker.ports.index.counts(&collection.id, &removed).await?.iter().map(|(at, _)| at.shard).collect();
+        worker.ports.index.counts(&collection.id, &scope).await?.iter().map(|(at, _)| at.shard).collect();
     for shard in removed {
         if held.contains(&shard) {
             attempt.lease.check()?;
@@ -92,19 +93,19 @@ async fn reconcile(
     ledger: &[ChunkLedger],
     shards: &[i64],
 ) -> Result<Reconciled> {
-    let index = worker.ports.index.as_ref();
+    let (index, scope) = (worker.ports.index.as_ref(), Scope::Shards(shards.to_vec()));
     let named: BTreeMap<ChunkRef, &ChunkLedger> =
         ledger.iter().filter(|chunk| chunk.state == State::Succeeded).map(|chunk| (chunk.at, chunk)).collect();
     let expected =
         |at: &ChunkRef| named.get(at).and_then(|chunk| chunk.counts.as_ref()).map_or(0, |counts| counts.embedded);
-    let mut held: BTreeMap<ChunkRef, u64> = index.counts(&collection.id, shards).await?.into_iter().collect();
+    let mut held: BTreeMap<ChunkRef, u64> = index.counts(&collection.id, &scope).await?.into_iter().collect();
     for (&at, &count) in &held {
         if count > expected(&at) {
             attempt.lease.check()?;
             delete_unnamed(worker, collection, at, named.get(&at).copied()).await?;
         }
     }
-    held = index.counts(&collection.id, shards).await?.into_iter().collect();
+    held = index.counts(&collection.id, &scope).await?.into_iter().collect();
     let mut reconciled = Reconciled::Agrees;
     for &at in named.keys() {
         let (have, want) = (held.get(&at).copied().unwrap_or(0), expected(&at));

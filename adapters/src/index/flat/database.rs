@@ -9,7 +9,7 @@ use imagefleet_common::{
     error::{Error, Result},
     ids::{CollectionId, Epoch},
     job::spec::{CollectionSpec, IndexKind, IndexSection},
-    ports::index::{Doomed, Payload, Point, PointHead, Stored},
+    ports::index::{Doomed, Payload, Point, PointHead, Scope, Stored},
     work::ChunkRef,
 };
 use sqlx::{
@@ -305,14 +305,18 @@ impl Database {
         Ok(rows.iter().map(head_of).collect())
     }
 
-    pub(super) async fn counts(&self, collection: &Collection, shards: &[i64]) -> Result<Vec<(ChunkRef, u64)>> {
+    pub(super) async fn counts(&self, collection: &Collection, scope: &Scope) -> Result<Vec<(ChunkRef, u64)>> {
+        let shards = match scope {
+            Scope::All => None,
+            Scope::Shards(shards) => Some(json_of(shards)),
+        };
         let rows = sqlx::query(
             "SELECT shard, version, chunk, count(*) AS points FROM point
-             WHERE collection = $1 AND shard IN (SELECT value FROM json_each($2))
+             WHERE collection = $1 AND ($2 IS NULL OR shard IN (SELECT value FROM json_each($2)))
              GROUP BY shard, version, chunk ORDER BY shard, version, chunk",
         )
         .bind(collection.id)
-        .bind(json_of(shards))
+        .bind(shards)
         .fetch_all(&self.readers)
         .await
         .map_err(failed("count points"))?;

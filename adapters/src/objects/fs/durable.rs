@@ -13,10 +13,10 @@ use std::{
 };
 
 /// How the names of our temporary files begin: such files are no objects.
-pub(crate) const TEMPORARY: &str = ".imagefleet-put-";
+pub const TEMPORARY: &str = ".imagefleet-put-";
 
 /// A file that is being written and is not yet in its place. Dropping it removes it.
-pub(crate) struct Draft {
+pub struct Draft {
     file: File,
     temporary: PathBuf,
     target: PathBuf,
@@ -25,7 +25,7 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// A draft of `target`, in `target`'s folder.
-    pub(crate) fn new(target: &Path) -> io::Result<Self> {
+    pub fn new(target: &Path) -> io::Result<Self> {
         static DRAFTS: AtomicU64 = AtomicU64::new(0);
         loop {
             let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
@@ -40,17 +40,17 @@ impl Draft {
         }
     }
 
-    pub(crate) fn file(&mut self) -> &mut File {
+    pub fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
     /// Where the draft stands, for those who write to it by name.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.temporary
     }
 
     /// Puts the file in its place; durable on return.
-    pub(crate) fn place(mut self) -> io::Result<()> {
+    pub fn place(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.temporary, &self.target)?;
         self.placed = true;
@@ -67,14 +67,14 @@ impl Drop for Draft {
 }
 
 /// Replaces `target` by `bytes`.
-pub(crate) fn write(target: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write(target: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut draft = Draft::new(target)?;
     draft.file().write_all(bytes)?;
     draft.place()
 }
 
 /// Makes `folder` and what is missing above it, each entry durable.
-pub(crate) fn create_folders(folder: &Path) -> io::Result<()> {
+pub fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
@@ -89,12 +89,12 @@ pub(crate) fn create_folders(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes what was created, renamed or removed in `folder` durable.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 /// Removes the temporary files in `folder` whose writers died.
-pub(crate) fn sweep(folder: &Path) -> io::Result<()> {
+pub fn sweep(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if !entry.file_name().to_string_lossy().starts_with(TEMPORARY) {

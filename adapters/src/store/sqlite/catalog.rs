@@ -1,7 +1,8 @@
 //! What the catalog and the ledger say.
 
-use super::{Conn, Done, Fault, rows, views::unsigned};
+use super::{Conn, Done, Fault, rows, submit, views::unsigned};
 use imagefleet_common::{
+    Error,
     ids::{CollectionId, CorpusId, JobId},
     job::spec::{CollectionSpec, CorpusSpec},
     ledger::{Counts, RejectedRow},
@@ -21,6 +22,23 @@ pub(super) async fn corpus(conn: &mut Conn, id: &CorpusId) -> Done<Option<Corpus
 pub(super) async fn collection(conn: &mut Conn, id: &CollectionId) -> Done<Option<CollectionSpec>> {
     let row = sqlx::query("SELECT spec FROM collection WHERE id = ?").bind(&id.0).fetch_optional(conn).await?;
     row.map(|row| Ok(serde_json::from_str(row.try_get("spec")?)?)).transpose()
+}
+
+pub(super) async fn collections(conn: &mut Conn) -> Done<Vec<CollectionSpec>> {
+    let rows = sqlx::query("SELECT spec FROM collection ORDER BY id").fetch_all(conn).await?;
+    rows.iter().map(|row| Ok(serde_json::from_str(row.try_get("spec")?)?)).collect()
+}
+
+/// The same collection again is the same call, whose answer was lost.
+pub(super) async fn adopt(conn: &mut Conn, corpus: &CorpusSpec, spec: &CollectionSpec) -> Done<()> {
+    match collection(conn, &spec.id).await? {
+        Some(known) if known == *spec => Ok(()),
+        Some(_) => Err(Error::permanent("there is a collection of this name").into()),
+        None => {
+            submit::put_corpus(conn, corpus).await?;
+            submit::put_collection(conn, spec).await
+        }
+    }
 }
 
 macro_rules! select_shard {

@@ -231,6 +231,15 @@ impl Catalog for SqliteStore {
         read!(self, format!("look up collection {id}"), |conn| catalog::collection(conn, id))
     }
 
+    async fn collections(&self) -> Result<Vec<CollectionSpec>> {
+        read!(self, "list collections".to_owned(), |conn| catalog::collections(conn))
+    }
+
+    async fn adopt(&self, corpus: &CorpusSpec, collection: &CollectionSpec) -> Result<()> {
+        let doing = || format!("take in collection {}", collection.id);
+        write!(self, never, doing(), |conn| catalog::adopt(conn, corpus, collection))
+    }
+
     async fn shards(&self, corpus: &CorpusId) -> Result<Vec<Shard>> {
         read!(self, format!("list the shards of corpus {corpus}"), |conn| catalog::shards(conn, corpus))
     }

@@ -4,7 +4,7 @@ use super::{Conn, Done, control, ledger, rows};
 use imagefleet_common::{
     Error,
     ids::{JobId, Millis},
-    job::spec::CollectionSpec,
+    job::spec::{CollectionSpec, CorpusSpec},
     ports::jobs::{How, JobState, NewJob, Submitted},
     task::{Event, RetryRules, State},
     work::{Stage, Work},
@@ -12,11 +12,7 @@ use imagefleet_common::{
 use sqlx::Row;
 
 pub(super) async fn submit(conn: &mut Conn, job: &NewJob, rules: &RetryRules) -> Done<Submitted> {
-    sqlx::query("INSERT INTO corpus (id, spec) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec")
-        .bind(&job.corpus.id.0)
-        .bind(serde_json::to_string(&job.corpus)?)
-        .execute(&mut *conn)
-        .await?;
+    put_corpus(conn, &job.corpus).await?;
     put_collection(conn, &job.collection).await?;
     let now = rows::now(conn).await?;
     let known = sqlx::query("SELECT id, state, allow_delete FROM job WHERE hash = ?")
@@ -49,8 +45,17 @@ pub(super) async fn submit(conn: &mut Conn, job: &NewJob, rules: &RetryRules) ->
     Ok(Submitted { job: id, how, cancelled })
 }
 
+pub(super) async fn put_corpus(conn: &mut Conn, spec: &CorpusSpec) -> Done<()> {
+    sqlx::query("INSERT INTO corpus (id, spec) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec")
+        .bind(&spec.id.0)
+        .bind(serde_json::to_string(spec)?)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// A collection keeps the storage settings that it was created with.
-async fn put_collection(conn: &mut Conn, spec: &CollectionSpec) -> Done<()> {
+pub(super) async fn put_collection(conn: &mut Conn, spec: &CollectionSpec) -> Done<()> {
     let known =
         sqlx::query("SELECT 1 FROM collection WHERE id = ?").bind(&spec.id.0).fetch_optional(&mut *conn).await?;
     if known.is_some() {

@@ -1,0 +1,48 @@
+//! `imagefleet encode`: texts and pictures to unit vectors, outside of any job.
+
+use crate::{args::EncodeArgs, exit::Exit, logging::print, run::blocking};
+use imagefleet_common::{Context, Error, Result, job::spec::Limits};
+use imagefleet_models::{Device, PictureBatch};
+use imagefleet_pictures::{decode::decode, processor::Processor};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Prints one JSON object: the model's revision, the vectors' length, and each text's and picture's vector, in the order
+/// in which they were given, texts first.
+pub(crate) async fn command(args: EncodeArgs) -> Result<Exit> {
+    let encoded = blocking(move || encode(&args)).await?;
+    print(format_args!("{encoded:#}"));
+    Ok(Exit::Done)
+}
+
+fn encode(args: &EncodeArgs) -> Result<Value> {
+    let EncodeArgs { model, texts, images } = args;
+    if texts.is_empty() && images.is_empty() {
+        return Err(Error::permanent("encode: give a --text or an --image"));
+    }
+    let mut encoder = imagefleet_models::load(model, Device::Cpu)?;
+    let mut vectors = Vec::new();
+    for (text, vector) in texts.iter().zip(encoder.encode_texts(texts)?.rows()) {
+        vectors.push(json!({"text": text, "vector": vector}));
+    }
+    if !images.is_empty() {
+        let processor = Processor::read(model)?;
+        for path in images {
+            let batch = pixels(&processor, path)?;
+            let vector = encoder.encode_pictures(&batch)?;
+            vectors.push(json!({"image": path, "vector": vector.row(0)}));
+        }
+    }
+    Ok(json!({"revision": imagefleet_models::revision(model)?, "dims": encoder.dims(), "vectors": vectors}))
+}
+
+fn pixels(processor: &Processor, path: &Path) -> Result<PictureBatch> {
+    let doing = || format!("read picture {}", path.display());
+    let bytes = std::fs::read(path).permanent(doing)?;
+    let picture = decode(&bytes, &Limits::default())
+        .map_err(|refused| Error::permanent(format!("{}: {}: {}", doing(), refused.reason, refused.detail)))?;
+    let side = processor.side() as usize;
+    let mut pixels = vec![0.0; 3 * side * side];
+    processor.prepare(&picture, &mut pixels);
+    Ok(PictureBatch { count: 1, side, pixels })
+}

@@ -1,0 +1,189 @@
+//! `imagefleet vectors import`
+
+use super::{COLLECTION, Origin, ROWS, Row, VECTORS, file_error, npy};
+use crate::{
+    args::{Global, ImportArgs},
+    data_dir::DataDir,
+    embedded::World,
+    exit::Exit,
+    logging::print,
+    submission::identify,
+};
+use imagefleet_common::{
+    Context, Error, Result,
+    ids::{CollectionId, CorpusId},
+    job::spec::{CollectionSpec, CorpusSection, CorpusSpec, IndexSection, Layout, Limits, ModelIdentity, Precision},
+    ports::index::{Point, Scope},
+    work::ChunkRef,
+};
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+};
+
+/// Points a chunk.
+const CHUNK: usize = 1024;
+/// A vector's length may be off by this much.
+const UNIT: f64 = 1e-3;
+
+pub(crate) async fn import(global: &Global, args: &ImportArgs) -> Result<Exit> {
+    let ImportArgs { folder, name, model } = args;
+    let doing = || format!("import {}", folder.display());
+    let mut matrix = open(&folder.join(VECTORS))?;
+    let (count, dims) = npy::read_header(&mut matrix)
+        .map_err(|error| error.while_doing(format!("read {}", folder.join(VECTORS).display())))?;
+    let origin = origin(folder, name, model.as_deref()).map_err(|error| error.while_doing(doing()))?;
+    if origin.collection.dims != dims {
+        return Err(Error::permanent(format!(
+            "{}: {VECTORS} has {dims} numbers a row and the model's vectors have {}",
+            doing(),
+            origin.collection.dims
+        )));
+    }
+    // All rows are looked at before anything is made.
+    check(folder, count, dims)?;
+
+    let data = DataDir::here(global);
+    let _lock = data.lock()?;
+    let world = World::take_over(&data).await?;
+    world.catalog.adopt(&origin.corpus, &origin.collection).await?;
+    let (id, none) = (&origin.collection.id, ChunkRef { shard: 0, version: 0, chunk: 0 });
+    world.index.ensure(&origin.collection).await?;
+    let mut rows = Rows::open(folder, dims)?;
+    for chunk in 0.. {
+        let points = rows.take(CHUNK)?;
+        if points.is_empty() {
+            break;
+        }
+        world.index.put(id, ChunkRef { chunk, ..none }, 0, &points).await?;
+    }
+    world.index.seal(id, &[none.shard]).await?;
+    let stored: u64 = world.index.counts(id, &Scope::All).await?.iter().map(|(_, count)| count).sum();
+    if stored != count {
+        return Err(Error::permanent(format!("{}: {stored} of {count} vectors are in the index", doing())));
+    }
+    print(format_args!("{stored} vectors of {dims} numbers: collection {id}"));
+    Ok(Exit::Done)
+}
+
+fn open(path: &Path) -> Result<BufReader<File>> {
+    File::open(path).map(BufReader::new).map_err(file_error(format!("read {}", path.display())))
+}
+
+/// What the collection becomes: what `collection.json` says, under another name; or a model that a person names.
+fn origin(folder: &Path, name: &str, model: Option<&Path>) -> Result<Origin> {
+    let path = folder.join(COLLECTION);
+    let id = CollectionId(name.to_owned());
+    if let Some(model) = model {
+        let ModelIdentity { path, revision, preprocessing, dims } = identify(model)?;
+        let section = CorpusSection {
+            name: name.to_owned(),
+            source: String::new(),
+            layout: Layout::Folder,
+            shards: None,
+            metadata: None,
+            pictures: Vec::new(),
+        };
+        let corpus = CorpusSpec { id: CorpusId(name.to_owned()), ..CorpusSpec::new(&section, "", "") };
+        let collection = CollectionSpec {
+            id,
+            corpus: corpus.id.clone(),
+            model_path: path,
+            revision,
+            precision: Precision::default(),
+            preprocessing,
+            limits: Limits::default(),
+            dims,
+            batch: imagefleet_common::job::spec::default_batch(),
+            storage: IndexSection::default(),
+        };
+        return Ok(Origin { corpus, collection });
+    }
+    let text = std::fs::read(&path).map_err(file_error(format!(
+        "read {}: without it, name the folder of the model that made the vectors with --model",
+        path.display()
+    )))?;
+    let Origin { mut corpus, mut collection } =
+        serde_json::from_slice(&text).permanent(|| format!("read {}", path.display()))?;
+    // The vectors' pictures are the exporter's: no shard of a corpus here is theirs.
+    corpus.id = CorpusId(name.to_owned());
+    collection.corpus = corpus.id.clone();
+    collection.id = id;
+    Ok(Origin { corpus, collection })
+}
+
+/// Refuses what an index must not hold, naming the line.
+fn check(folder: &Path, count: u64, dims: usize) -> Result<()> {
+    let mut rows = Rows::open(folder, dims)?;
+    let mut keys = HashSet::new();
+    loop {
+        let points = rows.take(CHUNK)?;
+        if points.is_empty() {
+            break;
+        }
+        let first = rows.number - points.len() as u64;
+        for (number, point) in (first + 1..).zip(points) {
+            let length = point.vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+            let wrong = |what: &str| {
+                Err(Error::permanent(format!(
+                    "read {}: line {number}, {:?}: {what}",
+                    folder.join(ROWS).display(),
+                    point.key
+                )))
+            };
+            if !(length - 1.0).abs().le(&UNIT) {
+                return wrong(&format!("its vector has length {length}; scale all vectors to length 1 first"));
+            }
+            if !keys.insert(point.key.clone()) {
+                return wrong("this key stands twice");
+            }
+        }
+    }
+    if rows.number != count || rows.matrix.bytes().next().is_some() {
+        return Err(Error::permanent(format!(
+            "read {}: {VECTORS} has {count} rows and {ROWS} has {} lines",
+            folder.display(),
+            rows.number
+        )));
+    }
+    Ok(())
+}
+
+/// Lines and rows, side by side.
+struct Rows {
+    matrix: BufReader<File>,
+    lines: std::io::Lines<BufReader<File>>,
+    dims: usize,
+    number: u64,
+    path: String,
+}
+
+impl Rows {
+    fn open(folder: &Path, dims: usize) -> Result<Self> {
+        let mut matrix = open(&folder.join(VECTORS))?;
+        npy::read_header(&mut matrix)?;
+        let path = folder.join(ROWS);
+        Ok(Self { matrix, lines: open(&path)?.lines(), dims, number: 0, path: path.display().to_string() })
+    }
+
+    /// Up to `most` more; fewer only at the end.
+    fn take(&mut self, most: usize) -> Result<Vec<Point>> {
+        let mut points = Vec::new();
+        let mut bytes = vec![0; self.dims * size_of::<f32>()];
+        while points.len() < most {
+            let Some(line) = self.lines.next() else { break };
+            let doing = |number: u64| format!("read {}: line {number}", self.path);
+            self.number += 1;
+            let line = line.permanent(|| doing(self.number))?;
+            let Row { key, payload } = serde_json::from_str(&line).permanent(|| doing(self.number))?;
+            self.matrix
+                .read_exact(&mut bytes)
+                .permanent(|| format!("read {VECTORS}: it ends before row {}", self.number))?;
+            let vector = bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+            points.push(Point { key, vector, payload });
+        }
+        Ok(points)
+    }
+}
