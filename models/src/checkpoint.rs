@@ -3,36 +3,41 @@
 //! A folder that opened has every file that loading and preprocessing need. Its [`revision`] is equal for
 //! equal files, wherever the folder lies, and enters the identity of the vectors made with it.
 
+use crate::weights::files;
 use imagefleet_common::{Context, Error, Result};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
 pub(crate) const CONFIG: &str = "config.json";
-pub(crate) const WEIGHTS: &str = "model.safetensors";
-pub(crate) const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(crate) const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
-/// The files, besides `*.safetensors`, that decide a vector.
-const DECIDING: [&str; 8] = [
+/// Without one of these no vector is made. Weights have several names: [`files`].
+pub(crate) const NEEDED: [&str; 3] = [CONFIG, TOKENIZER, PREPROCESSOR];
+
+/// The files, besides the weights, that decide a vector.
+pub(crate) const DECIDING: [&str; 8] = [
     CONFIG,
     PREPROCESSOR,
+    "processor_config.json",
     SPECIAL_TOKENS,
     TOKENIZER,
     TOKENIZER_CONFIG,
-    WEIGHTS_INDEX,
     // Read by nothing here; a folder where they differ from tokenizer.json was put together by hand.
     "vocab.json",
     "merges.txt",
 ];
+
+/// No JSON file of a model that is read whole is nearly as large.
+const LARGEST_JSON: u64 = 64 << 20;
 
 /// What kind of model a checkpoint holds, by its config's `model_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +51,14 @@ impl Family {
             "clip" => Some(Family::Clip),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::Clip => "clip",
+        })
     }
 }
 
@@ -65,31 +78,37 @@ fn open(dir: &Path) -> Result<Checkpoint> {
     if !dir.is_dir() {
         return Err(Error::permanent("there is no such folder; give a folder with a model's files, not a hub name"));
     }
-    let missing: Vec<&str> = [CONFIG, WEIGHTS, TOKENIZER, PREPROCESSOR]
-        .into_iter()
-        .filter(|file| !dir.join(file).is_file())
-        .filter(|&file| file != WEIGHTS || !dir.join(WEIGHTS_INDEX).is_file())
-        .collect();
+    let mut missing: Vec<&str> = NEEDED.into_iter().filter(|file| !dir.join(file).is_file()).collect();
+    let weights = files::main_file(|file| dir.join(file).is_file());
+    if weights.is_none() {
+        missing.push(files::KNOWN[0]);
+    }
     if !missing.is_empty() {
         return Err(Error::permanent(format!(
-            "{} missing; fetch all files of the model with `hf download <model> --local-dir <folder>`, or save model, \
-             tokenizer and image processor there with save_pretrained of transformers",
+            "{} missing; fetch all files of the model with `imagefleet models pull <model>` or `hf download <model> \
+             --local-dir <folder>`, or save model, tokenizer and image processor there with save_pretrained of transformers",
             missing.join(", ")
         )));
     }
+    if let Some(index) = weights.filter(|weights| files::is_index(weights)) {
+        files::check_shards(dir, index)?;
+    }
+    Ok(Checkpoint { dir: dir.to_owned(), family: read_family(dir)? })
+}
 
+/// The family that the config of `dir` names.
+pub(crate) fn read_family(dir: &Path) -> Result<Family> {
     #[derive(serde::Deserialize)]
     struct Kind {
         model_type: Option<String>,
     }
     let Kind { model_type } = read_json(dir, CONFIG)?;
     let model_type = model_type.ok_or_else(|| Error::permanent(format!("{CONFIG} names no model_type")))?;
-    let family = Family::of_model_type(&model_type).ok_or_else(|| {
+    Family::of_model_type(&model_type).ok_or_else(|| {
         Error::permanent(format!(
             "{CONFIG} says model_type {model_type:?}, which is not supported; supported: \"clip\""
         ))
-    })?;
-    Ok(Checkpoint { dir: dir.to_owned(), family })
+    })
 }
 
 impl Checkpoint {
@@ -115,15 +134,14 @@ pub fn revision(dir: &Path) -> Result<String> {
 }
 
 fn hash_files(dir: &Path) -> Result<String> {
-    let mut names = Vec::new();
-    for entry in dir.read_dir().or_else(|error| file_error("list its files", error))? {
-        let entry = entry.or_else(|error| file_error("list its files", error))?;
-        // A name that is not UTF-8 is none of ours.
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if (DECIDING.contains(&name.as_str()) || name.ends_with(".safetensors")) && entry.path().is_file() {
-            names.push(name);
+    let mut names: Vec<String> = DECIDING.into_iter().map(str::to_owned).collect();
+    if let Some(weights) = files::main_file(|file| dir.join(file).is_file()) {
+        names.push(weights.to_owned());
+        if files::is_index(weights) {
+            names.extend(files::shards(dir, weights)?);
         }
     }
+    names.retain(|name| dir.join(name).is_file());
     names.sort();
     let mut all = Sha256::new();
     for name in names {
@@ -153,7 +171,12 @@ fn hash_file(path: &Path) -> io::Result<[u8; 32]> {
 
 /// Reads one of the folder's JSON files.
 pub(crate) fn read_json<T: DeserializeOwned>(dir: &Path, file: &str) -> Result<T> {
-    let text = std::fs::read(dir.join(file)).or_else(|error| file_error(&format!("read {file}"), error))?;
+    let mut text = Vec::new();
+    let read = File::open(dir.join(file)).and_then(|json| json.take(LARGEST_JSON + 1).read_to_end(&mut text));
+    read.or_else(|error| file_error(&format!("read {file}"), error))?;
+    if text.len() as u64 > LARGEST_JSON {
+        return Err(Error::permanent(format!("read {file}: it is larger than {} MiB", LARGEST_JSON >> 20)));
+    }
     serde_json::from_slice(&text).permanent(|| format!("read {file}"))
 }
 

@@ -1,21 +1,25 @@
 //! Titles and pictures to unit vectors.
 //!
 //! [`load`] opens a Hugging Face checkpoint folder and gives an [`Encoder`], which one thread owns. Nothing
-//! here knows tasks, archives or indexes; nothing here does I/O after loading.
+//! here knows tasks, archives or indexes; nothing here does I/O after loading, and only [`hub::pull`] uses the network.
 //!
 //! - [`encoder`]: the port, its batch and its vectors
-//! - [`checkpoint`]: which files make a checkpoint, and its revision
+//! - [`hub`]: models by name, in the cache and from the Hugging Face hub
+//! - [`checkpoint`]: which files make a checkpoint, and its revision; [`check`]: whether they are sound
 //! - [`clip`]: one folder a model family
 //! - `layers`: what families share; `weights`, `tokenizer`: how files become tensors and ids
 
+mod check;
 pub mod checkpoint;
 pub mod clip;
 pub mod device;
 pub mod encoder;
+pub mod hub;
 mod layers;
 pub mod tokenizer;
 mod weights;
 
+pub use check::{Report, check};
 pub use checkpoint::{open_checkpoint, revision};
 pub use device::Device;
 pub use encoder::{Encoder, PictureBatch, Vectors};
