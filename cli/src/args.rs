@@ -52,6 +52,11 @@ pub enum Command {
         #[arg(long)]
         repair: bool,
     },
+    /// Fetch, list and check models
+    Models {
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
     /// Print the unit vectors of texts and pictures, as JSON
     Encode(EncodeArgs),
     /// Write a collection's vectors to files that other programs read, or take such files in
@@ -81,11 +86,27 @@ pub struct RunArgs {
     pub allow_delete: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// List the models in the cache that Hugging Face's tools share (HF_HOME, HF_HUB_CACHE)
+    Ls,
+    /// Fetch a model into that cache, or go on with a fetch that was cut; prints its folder
+    Pull {
+        /// owner/name, or owner/name@revision for a branch, a tag or a commit
+        model: String,
+    },
+    /// Read all of a model and encode a title and a picture with it
+    Check {
+        /// A folder, or owner/name[@revision]
+        model: String,
+    },
+}
+
 #[derive(Debug, Clone, clap::Args)]
 pub struct EncodeArgs {
-    /// The model's folder
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    /// The model: a folder, or owner/name[@revision] of the hub, which must have been pulled
+    #[arg(long, value_name = "MODEL")]
+    pub model: String,
     /// A text; may be given again
     #[arg(long = "text", value_name = "TEXT")]
     pub texts: Vec<String>,
@@ -113,9 +134,9 @@ pub struct ImportArgs {
     pub folder: PathBuf,
     /// What the collection is called here
     pub name: String,
-    /// The folder of the model that made the vectors [default: what collection.json says]
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    /// The model that made the vectors, as for encode [default: what collection.json says]
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,6 @@
 //! `imagefleet encode`: texts and pictures to unit vectors, outside of any job.
 
-use crate::{args::EncodeArgs, exit::Exit, logging::print, run::blocking};
+use crate::{args::EncodeArgs, exit::Exit, logging::print, models::folder_of, run::blocking};
 use imagefleet_common::{Context, Error, Result, job::spec::Limits};
 use imagefleet_models::{Device, PictureBatch};
 use imagefleet_pictures::{decode::decode, processor::Processor};
@@ -20,6 +20,7 @@ fn encode(args: &EncodeArgs) -> Result<Value> {
     if texts.is_empty() && images.is_empty() {
         return Err(Error::permanent("encode: give a --text or an --image"));
     }
+    let model = &folder_of(model)?;
     let mut encoder = imagefleet_models::load(model, Device::Cpu)?;
     let mut vectors = Vec::new();
     for (text, vector) in texts.iter().zip(encoder.encode_texts(texts)?.rows()) {

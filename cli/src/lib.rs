@@ -10,6 +10,7 @@ mod encode;
 pub mod exit;
 mod jobs;
 pub mod logging;
+mod models;
 mod plan;
 mod progress;
 pub mod results;
@@ -30,6 +31,7 @@ pub async fn main(args: Args) -> Result<Exit> {
         Command::Run(run) => run::command(&global, run).await,
         Command::Plan { file } => plan::command(&global, &file).await,
         Command::Verify { file, repair } => verify::command(&global, &file, repair).await,
+        Command::Models { command } => models::command(&global, command).await,
         Command::Encode(args) => encode::command(args).await,
         Command::Vectors { command: VectorsCommand::Export { collection, folder } } => {
             vectors::export(&global, &collection, &folder).await

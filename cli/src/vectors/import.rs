@@ -7,6 +7,7 @@ use crate::{
     embedded::World,
     exit::Exit,
     logging::print,
+    models::folder_of,
     submission::identify,
 };
 use imagefleet_common::{
@@ -73,11 +74,11 @@ fn open(path: &Path) -> Result<BufReader<File>> {
 }
 
 /// What the collection becomes: what `collection.json` says, under another name; or a model that a person names.
-fn origin(folder: &Path, name: &str, model: Option<&Path>) -> Result<Origin> {
+fn origin(folder: &Path, name: &str, model: Option<&str>) -> Result<Origin> {
     let path = folder.join(COLLECTION);
     let id = CollectionId(name.to_owned());
     if let Some(model) = model {
-        let ModelIdentity { path, revision, preprocessing, dims } = identify(model)?;
+        let ModelIdentity { path, revision, preprocessing, dims } = identify(&folder_of(model)?)?;
         let section = CorpusSection {
             name: name.to_owned(),
             source: String::new(),
@@ -102,7 +103,7 @@ fn origin(folder: &Path, name: &str, model: Option<&Path>) -> Result<Origin> {
         return Ok(Origin { corpus, collection });
     }
     let text = std::fs::read(&path).map_err(file_error(format!(
-        "read {}: without it, name the folder of the model that made the vectors with --model",
+        "read {}: without it, name the model that made the vectors with --model",
         path.display()
     )))?;
     let Origin { mut corpus, mut collection } =
