@@ -1,32 +1,27 @@
 //! JPEG through libjpeg-turbo, with the choices that Pillow makes: accurate integer DCT, smooth chroma upsampling.
 //!
-//! libjpeg only warns where data ends early and fills the rest with grey; Pillow refuses such a picture, but takes
-//! one with any other warning (stray bytes before a marker are common in old photographs). So after a warning the end
-//! marker is looked for: a picture that has it is whole.
+//! Pillow reads the markers up to the first scan itself, and refuses what it cannot read there, before it hands the
+//! whole file to libjpeg: so does this. Warnings (stray bytes before a marker are common in old photographs) are no
+//! errors; data that end before the last row are.
 
-use super::{Limits, Rgb, check_size, rgb_len};
-use imagefleet_common::ledger::{Reason, Rejection};
-use std::ffi::{CStr, c_int};
-use turbojpeg::raw;
-
-/// More scans than any encoder writes; a file of thousands would cost minutes (a "progressive bomb").
-const MAX_SCANS: c_int = 500;
+use super::{Format, Limits, Rgb, check_size, reader::Reader, rgb_len, truncated, undecodable};
+use imagefleet_common::ledger::Rejection;
+use std::ffi::{CStr, c_char, c_int, c_uint};
+// Links libjpeg-turbo; its functions are called by `jpeg.c`.
+use turbojpeg_sys as _;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
-    let decompressor = Decompressor::new()?;
-    decompressor.read_header(bytes)?;
-    let (width, height) = decompressor.size()?;
+    let Header { width, height, components } = read_header(bytes)?;
+    if width == 0 || height == 0 {
+        return Err(broken("a side is 0"));
+    }
     check_size(width, height, limits)?;
-    let colours = decompressor.get(raw::TJPARAM_TJPARAM_COLORSPACE);
-    let is_cmyk = colours == raw::TJCS_TJCS_CMYK as c_int || colours == raw::TJCS_TJCS_YCCK as c_int;
-    let pixels = if is_cmyk {
-        let mut inks = vec![0; rgb_len(width, height) / 3 * 4];
-        decompressor.decompress(bytes, &mut inks, raw::TJPF_TJPF_CMYK)?;
-        inks.as_chunks().0.iter().flat_map(|&inks| rgb_of_inverted_inks(inks)).collect()
-    } else {
-        let mut pixels = vec![0; rgb_len(width, height)];
-        decompressor.decompress(bytes, &mut pixels, raw::TJPF_TJPF_RGB)?;
-        pixels
+    let mut samples = vec![0; rgb_len(width, height) / 3 * components];
+    decompress(bytes, width, height, &mut samples)?;
+    let pixels = match components {
+        3 => samples,
+        1 => samples.iter().flat_map(|&grey| [grey; 3]).collect(),
+        _ => samples.as_chunks().0.iter().flat_map(|&inks| rgb_of_inverted_inks(inks)).collect(),
     };
     Ok(Rgb { width, height, pixels })
 }
@@ -42,104 +37,139 @@ fn rgb_of_inverted_inks([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     })
 }
 
-/// One TurboJPEG instance; freed when dropped.
-struct Decompressor(raw::tjhandle);
-
-impl Decompressor {
-    fn new() -> Result<Self, Rejection> {
-        // SAFETY: takes no pointer; the result is checked.
-        let handle = unsafe { raw::tj3Init(raw::TJINIT_TJINIT_DECOMPRESS as c_int) };
-        assert!(!handle.is_null(), "libjpeg-turbo has no memory for a decompressor");
-        let decompressor = Self(handle);
-        // SAFETY: the handle is alive. Setting this parameter to a positive number cannot fail.
-        unsafe { raw::tj3Set(decompressor.0, raw::TJPARAM_TJPARAM_SCANLIMIT as c_int, MAX_SCANS) };
-        Ok(decompressor)
-    }
-
-    fn get(&self, parameter: raw::TJPARAM) -> c_int {
-        // SAFETY: the handle is alive.
-        unsafe { raw::tj3Get(self.0, parameter as c_int) }
-    }
-
-    fn size(&self) -> Result<(u32, u32), Rejection> {
-        let side = |parameter| {
-            u32::try_from(self.get(parameter))
-                .map_err(|_| Rejection::new(Reason::Undecodable, "jpeg: the header has no size"))
-        };
-        Ok((side(raw::TJPARAM_TJPARAM_JPEGWIDTH)?, side(raw::TJPARAM_TJPARAM_JPEGHEIGHT)?))
-    }
-
-    fn read_header(&self, bytes: &[u8]) -> Result<(), Rejection> {
-        // SAFETY: the handle is alive, and pointer and length are those of one slice.
-        let status = unsafe { raw::tj3DecompressHeader(self.0, bytes.as_ptr(), bytes.len() as raw::size_t) };
-        self.judge(status, bytes)
-    }
-
-    /// Fills `out`, which has the size that the header gives.
-    fn decompress(&self, bytes: &[u8], out: &mut [u8], format: raw::TJPF) -> Result<(), Rejection> {
-        let samples = if format == raw::TJPF_TJPF_CMYK { 4 } else { 3 };
-        let (width, height) = self.size()?;
-        assert_eq!(out.len(), samples * width as usize * height as usize, "the buffer has the header's size");
-        // SAFETY: the handle is alive; the input is one slice; with a pitch of 0 (rows without padding) libjpeg-turbo
-        // writes samples × width × height bytes for the very header it has read from the same input.
-        let status = unsafe {
-            raw::tj3Decompress8(
-                self.0,
-                bytes.as_ptr(),
-                bytes.len() as raw::size_t,
-                out.as_mut_ptr(),
-                0,
-                format as c_int,
-            )
-        };
-        self.judge(status, bytes)
-    }
-
-    fn judge(&self, status: c_int, bytes: &[u8]) -> Result<(), Rejection> {
-        if status == 0 {
-            return Ok(());
-        }
-        if !has_end_marker(bytes) {
-            return Err(Rejection::new(Reason::Truncated, "jpeg: ends before its end marker"));
-        }
-        // SAFETY: the handle is alive.
-        if unsafe { raw::tj3GetErrorCode(self.0) } == raw::TJERR_TJERR_WARNING as c_int {
-            return Ok(());
-        }
-        // SAFETY: the handle is alive, and the text ends with a zero and lives until the next call.
-        let text = unsafe { CStr::from_ptr(raw::tj3GetErrorStr(self.0)) };
-        Err(Rejection::new(Reason::Undecodable, format!("jpeg: {}", text.to_string_lossy())))
-    }
+#[derive(Default)]
+struct Header {
+    width: u32,
+    height: u32,
+    /// 1, 3 or 4.
+    components: usize,
 }
 
-impl Drop for Decompressor {
-    fn drop(&mut self) {
-        // SAFETY: the handle is alive and nothing uses it after this.
-        unsafe { raw::tj3Destroy(self.0) }
-    }
-}
-
-/// Whether a reader that goes from marker to marker reaches EOI (ITU T.81, annex B).
-fn has_end_marker(bytes: &[u8]) -> bool {
-    const EOI: u8 = 0xd9;
-    let mut at = 2;
+/// Goes from marker to marker (ITU T.81, annex B) to the first scan, as strict and as lenient as Pillow is.
+fn read_header(bytes: &[u8]) -> Result<Header, Rejection> {
+    let mut file = Reader::new(bytes);
+    // The first marker's 0xff was the third byte of what the format was told by.
+    file.read(3);
+    let mut header = Header::default();
+    let mut icc_parts = Vec::new();
     loop {
-        // A marker is 0xff and a byte that is neither 0xff (fill) nor 0 (a stuffed 0xff of entropy-coded data).
-        let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff)) else {
-            return false;
+        let marker = match file.read(1) {
+            [] => return Err(truncated(Format::Jpeg)),
+            // Fill bytes.
+            [0xff] => continue,
+            [marker] => *marker,
+            _ => unreachable!("one byte was asked for"),
         };
-        at += found + 1;
-        match bytes.get(at) {
-            None => return false,
-            Some(&EOI) => return true,
-            // Standing alone: restart markers, SOI, TEM. A fill byte is looked at again.
-            Some(0xff) => {}
-            Some(0x00 | 0x01 | 0xd0..=0xd8) => at += 1,
-            // A segment: two bytes of length that count themselves.
-            Some(_) => {
-                let Some(&[high, low]) = bytes.get(at + 1..at + 3) else { return false };
-                at += 1 + usize::from(u16::from_be_bytes([high, low])).max(2);
+        match marker {
+            // A stuffed 0xff, or a marker that stands alone.
+            0x00 | 0xc8 | 0xd0..=0xd9 | 0xf0..=0xfd => {}
+            0x01..=0xbf => return Err(broken("no marker found")),
+            _ => {
+                let segment = segment(&mut file)?;
+                match marker {
+                    0xda => break,
+                    0xc4 | 0xcc | 0xdc | 0xdd | 0xdf | 0xfe => {}
+                    0xdb => check_quantisation(segment)?,
+                    0xc0..=0xcf | 0xde => {
+                        header = frame(segment)?;
+                        if icc_parts.iter().min().is_some_and(|part: &&[u8]| part.len() < 14) {
+                            return Err(broken("a colour profile is too short"));
+                        }
+                        icc_parts.clear();
+                    }
+                    0xe2 if segment.starts_with(b"ICC_PROFILE\0") => icc_parts.push(segment),
+                    _ => check_application(marker, segment)?,
+                }
             }
         }
+        // What stands between segments is skipped.
+        while !matches!(file.read(1), [] | [0xff]) {}
     }
+    if header.components == 0 { Err(broken("no frame before the first scan")) } else { Ok(header) }
+}
+
+/// A segment's content: after two bytes of length that count themselves.
+fn segment<'a>(file: &mut Reader<'a>) -> Result<&'a [u8], Rejection> {
+    let &[high, low] = file.read(2) else { return Err(truncated(Format::Jpeg)) };
+    let length = usize::from(u16::from_be_bytes([high, low])).saturating_sub(2);
+    file.exactly(length).ok_or_else(|| truncated(Format::Jpeg))
+}
+
+fn frame(segment: &[u8]) -> Result<Header, Rejection> {
+    let &[bits, y1, y0, x1, x0, components, ref rest @ ..] = segment else {
+        return Err(broken("a frame header is too short"));
+    };
+    if bits != 8 || !matches!(components, 1 | 3 | 4) {
+        return Err(broken(&format!("{components} components of {bits} bits are not read")));
+    }
+    if rest.len() % 3 != 0 {
+        return Err(broken("a frame header ends within a component"));
+    }
+    let side = |high, low| u16::from_be_bytes([high, low]).into();
+    Ok(Header { width: side(x1, x0), height: side(y1, y0), components: components.into() })
+}
+
+/// Tables of 64 numbers of one byte or two, each behind a byte that says which.
+fn check_quantisation(mut tables: &[u8]) -> Result<(), Rejection> {
+    while let [kind, ..] = tables {
+        let bytes = if kind >> 4 == 0 { 64 } else { 128 };
+        tables = tables.get(1 + bytes..).ok_or_else(|| broken("a quantisation table is too short"))?;
+    }
+    Ok(())
+}
+
+/// The application segments that Pillow looks into have to be as long as it looks.
+fn check_application(marker: u8, segment: &[u8]) -> Result<(), Rejection> {
+    let is_short = match marker {
+        0xe0 => segment.starts_with(b"JFIF") && segment.len() < 7,
+        0xee => segment.starts_with(b"Adobe") && segment.len() < 7,
+        _ => false,
+    };
+    if is_short { Err(broken("an application segment is too short")) } else { Ok(()) }
+}
+
+unsafe extern "C" {
+    fn imagefleet_decode_jpeg(
+        bytes: *const u8,
+        length: usize,
+        width: c_uint,
+        height: c_uint,
+        components: c_int,
+        out: *mut u8,
+        message: *mut c_char,
+    ) -> c_int;
+}
+
+/// Fills `out`, whose length says how many samples each of the `width × height` pixels has.
+fn decompress(bytes: &[u8], width: u32, height: u32, out: &mut [u8]) -> Result<(), Rejection> {
+    const MESSAGE_LENGTH: usize = 200;
+    let mut message: [c_char; MESSAGE_LENGTH] = [0; MESSAGE_LENGTH];
+    let components = out.len() / (width as usize * height as usize);
+    assert_eq!(out.len(), components * width as usize * height as usize, "every pixel has as many samples");
+    // SAFETY: pointer and length of the input are one slice's; `out` has room for width × height × components samples,
+    // which is all that is written, for libjpeg is stopped if it finds another size; the message has its room.
+    let outcome = unsafe {
+        imagefleet_decode_jpeg(
+            bytes.as_ptr(),
+            bytes.len(),
+            width,
+            height,
+            components as c_int,
+            out.as_mut_ptr(),
+            message.as_mut_ptr(),
+        )
+    };
+    match outcome {
+        0 => Ok(()),
+        1 => Err(truncated(Format::Jpeg)),
+        _ => {
+            // SAFETY: libjpeg ends its messages with a zero within 200 bytes, and the array was all zeros before.
+            let text = unsafe { CStr::from_ptr(message.as_ptr()) };
+            Err(broken(&text.to_string_lossy()))
+        }
+    }
+}
+
+fn broken(fault: &str) -> Rejection {
+    undecodable(Format::Jpeg, fault)
 }

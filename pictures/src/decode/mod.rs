@@ -1,16 +1,23 @@
 //! Encoded pictures → RGB, as Pillow's `Image.open(p).convert("RGB")` gives them.
 //!
 //! No EXIF rotation, alpha dropped and not composited, the first frame of what moves. The format is told by the first
-//! bytes, never by a name. Invariants: limits are checked on the header before anything of the picture's size is
+//! bytes, never by a name. JPEG and WebP go through the libraries that Pillow itself uses; PNG, GIF and BMP are read here,
+//! for what Pillow lets pass in a damaged file, and what it makes of it, no other decoder does. Invariants: limits are checked on the header before anything of the picture's size is
 //! allocated; a decoder's panic becomes a rejection; the same bytes give the same pixels or the same rejection.
 
+mod bmp;
 mod gif;
 mod jpeg;
-mod raster;
+mod png;
+mod reader;
+mod webp;
 
 pub use imagefleet_common::job::spec::Limits;
 use imagefleet_common::ledger::{Reason, Rejection};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    fmt::Display,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 /// Refuses more than `max_bytes` encoded bytes.
 pub fn check_bytes(bytes: u64, limits: &Limits) -> Result<(), Rejection> {
@@ -91,17 +98,33 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
     // The decoders only see shared slices and locals, so nothing outlives a panic half-changed.
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
         Format::Jpeg => jpeg::decode(bytes, limits),
-        Format::Png => raster::decode_png(bytes, limits),
-        Format::Webp => raster::decode_webp(bytes, limits),
+        Format::Png => png::decode(bytes, limits),
+        Format::Webp => webp::decode(bytes, limits),
         Format::Gif => gif::decode(bytes, limits),
-        Format::Bmp => raster::decode_bmp(bytes, limits),
+        Format::Bmp => bmp::decode(bytes, limits),
     }));
-    let refuse = |fault| Err(Rejection::new(Reason::Undecodable, format!("{}: {fault}", format.name())));
-    match decoded {
-        Ok(Ok(picture)) if picture.pixels.is_empty() => refuse("no pixels"),
-        Ok(decoded) => decoded,
-        Err(_) => refuse("the decoder panicked"),
+    decoded.unwrap_or_else(|_| Err(undecodable(format, "the decoder panicked")))
+}
+
+/// A picture that is broken.
+fn undecodable(format: Format, fault: impl Display) -> Rejection {
+    Rejection::new(Reason::Undecodable, format!("{}: {fault}", format.name()))
+}
+
+/// A picture whose bytes end before it does.
+fn truncated(format: Format) -> Rejection {
+    Rejection::new(Reason::Truncated, format!("{}: ends before the picture does", format.name()))
+}
+
+/// Red, green and blue of the 256 indices that a byte can hold: the colours of a palette, then black as in Pillow; greys
+/// if there is no palette. More colours than that there must not be.
+fn colour_table(palette: &[[u8; 3]]) -> Option<[[u8; 3]; 256]> {
+    if palette.is_empty() {
+        return Some(std::array::from_fn(|grey| [grey as u8; 3]));
     }
+    let mut table = [[0; 3]; 256];
+    table.get_mut(..palette.len())?.copy_from_slice(palette);
+    Some(table)
 }
 
 /// `3 × width × height`, for a size that the limits let through.
