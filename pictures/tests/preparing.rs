@@ -20,7 +20,7 @@ fn expected(name: &str) -> Value {
 }
 
 fn picture(name: &Value) -> Rgb {
-    let limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 20, max_side: 4096 };
+    let limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 23, max_side: 8192 };
     decode(&fs::read(fixtures().join(name.as_str().unwrap())).unwrap(), &limits).unwrap()
 }
 
@@ -94,6 +94,20 @@ fn a_window_of_the_result_equals_the_same_window_cut_from_all_of_it() {
             let cut: Vec<u8> = rows.flat_map(|row| row[3 * 17..3 * 57].to_vec()).collect();
             assert_eq!((part.width, part.height, part.pixels), (40, 21, cut));
         }
+    }
+}
+
+#[test]
+fn of_a_line_of_pixels_only_what_the_crop_keeps_is_computed() {
+    // The references resize it to 224 x 1,120,000, 750 MB of bytes, and then cut 224 rows out.
+    const MOST_KIB: u64 = 300 << 10;
+    let line = picture(&"size-1x5000.png".into());
+    for backend in [Backend::Pillow, Backend::Torchvision] {
+        assert_eq!(clip(224).with_backend(backend).crop(&line).pixels.len(), 3 * 224 * 224);
+    }
+    if let Ok(status) = fs::read_to_string("/proc/self/status") {
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")?.trim().parse().ok());
+        assert!(peak.is_some_and(|peak: u64| peak < MOST_KIB), "{peak:?} KiB at most");
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod runs;
 
-use super::{Format, Limits, Rgb, check_size, colour_table, reader::Reader, rgb_len, truncated, undecodable};
+use super::{Format, Limits, Rgb, check_size, palette::Palette, reader::Reader, rgb_len, truncated, undecodable};
 use imagefleet_common::ledger::Rejection;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
@@ -27,9 +27,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
         let Samples::Indices { colours, .. } = &stored else { return Err(broken("run lengths of colours")) };
         let indices = runs::unpack(pixels, start % 2 == 1, width, height, header.compression == RLE4)?;
         for (line, row) in lines(&mut rgb, width, header.is_top_down).zip(indices.chunks_exact(width)) {
-            for (pixel, &index) in line.as_chunks_mut().0.iter_mut().zip(row) {
-                *pixel = colours[usize::from(index)];
-            }
+            colours.unpack(row, 8, line);
         }
     } else {
         let stride = ((width * usize::from(header.bits) + 31) >> 3) & !3;
@@ -166,20 +164,19 @@ impl Header {
         });
         // Pillow takes greys for samples, and reads them as such: a bit or a byte each, whatever the header says.
         if is_grey {
-            let (bits, greys) = if self.colours <= 2 { (1, &[[0; 3], [255; 3]][..]) } else { (8, &[][..]) };
-            let colours = colour_table(greys).expect("two colours at most");
-            return Ok(Samples::Indices { bits, colours });
+            let bits = if self.colours <= 2 { 1 } else { 8 };
+            return Ok(Samples::Indices { bits, colours: Palette::greys(bits) });
         }
         let entries: Vec<[u8; 3]> =
             palette.chunks_exact(self.palette_entry).map(|entry| [entry[2], entry[1], entry[0]]).collect();
-        let colours = colour_table(&entries).ok_or_else(|| broken("more colours than indices"))?;
+        let colours = Palette::new(&entries).ok_or_else(|| broken("more colours than indices"))?;
         Ok(Samples::Indices { bits: self.bits.into(), colours })
     }
 }
 
 enum Samples {
     /// So many bits, the first pixel in a byte's highest.
-    Indices { bits: usize, colours: [[u8; 3]; 256] },
+    Indices { bits: usize, colours: Palette },
     /// Blue in the five lowest of 16 bits, then green, then five of red.
     Packed { green_bits: u32 },
     /// The places of red, green and blue among a pixel's bytes.
@@ -197,17 +194,11 @@ impl Samples {
     }
 
     fn unpack(&self, row: &[u8], line: &mut [u8]) {
-        let (line, _) = line.as_chunks_mut::<3>();
+        let (pixels, _) = line.as_chunks_mut::<3>();
         match self {
-            Self::Indices { bits, colours } => {
-                let (per_byte, mask) = (8 / bits, 0xff >> (8 - bits));
-                for (at, pixel) in line.iter_mut().enumerate() {
-                    let shift = 8 - bits - at % per_byte * bits;
-                    *pixel = colours[usize::from(row[at / per_byte] >> shift & mask)];
-                }
-            }
+            Self::Indices { bits, colours } => colours.unpack(row, *bits, line),
             Self::Packed { green_bits } => {
-                for (pixel, &pair) in line.iter_mut().zip(row.as_chunks().0) {
+                for (pixel, &pair) in pixels.iter_mut().zip(row.as_chunks().0) {
                     let packed = u32::from(u16::from_le_bytes(pair));
                     let sample = |start: u32, bits: u32| {
                         let largest = (1 << bits) - 1;
@@ -217,7 +208,7 @@ impl Samples {
                 }
             }
             Self::Bytes { size, places } => {
-                for (pixel, bytes) in line.iter_mut().zip(row.chunks_exact(*size)) {
+                for (pixel, bytes) in pixels.iter_mut().zip(row.chunks_exact(*size)) {
                     *pixel = places.map(|place| bytes[place]);
                 }
             }

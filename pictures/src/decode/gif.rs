@@ -5,7 +5,7 @@
 
 mod lzw;
 
-use super::{Format, Limits, Rgb, check_size, colour_table, reader::Reader, rgb_len, truncated, undecodable};
+use super::{Format, Limits, Rgb, check_size, palette::Palette, reader::Reader, rgb_len, truncated, undecodable};
 use imagefleet_common::ledger::Rejection;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
@@ -39,10 +39,10 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
     let palette = local.unwrap_or(global).as_chunks().0;
     // The ramp of greys counts as no palette: all indices are greys then.
     let is_ramp = palette.iter().enumerate().all(|(index, colour)| *colour == [index as u8; 3]);
-    let colours = colour_table(if is_ramp { &[] } else { palette }).expect("a palette has 256 colours at most");
+    let colours = Palette::new(if is_ramp { &[] } else { palette }).expect("a palette has 256 colours at most");
     let mut pixels = Vec::with_capacity(rgb_len(width, height));
     for index in canvas {
-        pixels.extend_from_slice(&colours[usize::from(index)]);
+        pixels.extend_from_slice(&colours.colour(index));
     }
     Ok(Rgb { width, height, pixels })
 }

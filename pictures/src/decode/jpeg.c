@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <string.h>
 #include <jpeglib.h>
+#include <jerror.h>
 
 enum outcome { DECODED = 0, ENDS_EARLY = 1, BROKEN = 2 };
 
@@ -51,10 +52,11 @@ static void skip(j_decompress_ptr jpeg, long count) {
     source->bytes_in_buffer -= skipped;
 }
 
-/* Fills `out` with height rows of width x components samples, if that is the size that libjpeg finds as well.
+/* Fills `out` with rows of `components` samples a pixel, both sides being divided by `shrunk_by` (1, 2, 4 or 8) and
+ * rounded up, if the size that libjpeg finds is width x height x components as well.
  * `message` has room for JMSG_LENGTH_MAX (200) bytes and is written where the outcome is BROKEN. */
 int imagefleet_decode_jpeg(const unsigned char *bytes, size_t length, unsigned width, unsigned height, int components,
-                           unsigned char *out, char *message) {
+                           unsigned shrunk_by, unsigned char *out, char *message) {
     struct jpeg_decompress_struct jpeg;
     struct errors errors;
     struct jpeg_source_mgr source = {
@@ -67,6 +69,7 @@ int imagefleet_decode_jpeg(const unsigned char *bytes, size_t length, unsigned w
         .term_source = do_nothing,
     };
     struct jpeg_progress_mgr progress = {.progress_monitor = limit_scans};
+    const unsigned columns = (width + shrunk_by - 1) / shrunk_by, rows = (height + shrunk_by - 1) / shrunk_by;
     int status, outcome;
 
     memset(&jpeg, 0, sizeof jpeg); /* so that destroying it is safe wherever the error comes from */
@@ -76,7 +79,8 @@ int imagefleet_decode_jpeg(const unsigned char *bytes, size_t length, unsigned w
     errors.message = message;
     if (setjmp(errors.caller)) {
         jpeg_destroy_decompress(&jpeg);
-        return BROKEN;
+        /* Arithmetic decoding cannot wait for more bytes. */
+        return errors.base.msg_code == JERR_CANT_SUSPEND ? ENDS_EARLY : BROKEN;
     }
     jpeg_create_decompress(&jpeg);
     jpeg.src = &source;
@@ -92,9 +96,16 @@ int imagefleet_decode_jpeg(const unsigned char *bytes, size_t length, unsigned w
         goto done;
     }
     jpeg.out_color_space = components == 1 ? JCS_GRAYSCALE : components == 3 ? JCS_RGB : JCS_CMYK;
+    jpeg.scale_num = 1;
+    jpeg.scale_denom = shrunk_by;
     if (!jpeg_start_decompress(&jpeg)) goto done;
-    while (jpeg.output_scanline < height) {
-        JSAMPROW row = out + (size_t)jpeg.output_scanline * width * components;
+    if (jpeg.output_width != columns || jpeg.output_height != rows) {
+        strcpy(message, "it cannot be shrunk");
+        outcome = BROKEN;
+        goto done;
+    }
+    while (jpeg.output_scanline < rows) {
+        JSAMPROW row = out + (size_t)jpeg.output_scanline * columns * components;
         if (jpeg_read_scanlines(&jpeg, &row, 1) != 1) goto done;
     }
     /* What is wrong behind the last row makes the picture broken, but it need not have an end. */

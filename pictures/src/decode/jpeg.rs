@@ -4,26 +4,50 @@
 //! whole file to libjpeg: so does this. Warnings (stray bytes before a marker are common in old photographs) are no
 //! errors; data that end before the last row are.
 
-use super::{Format, Limits, Rgb, check_size, reader::Reader, rgb_len, truncated, undecodable};
+use super::{Decoded, Format, Limits, Rgb, check_size, reader::Reader, rgb_len, truncated, undecodable};
 use imagefleet_common::ledger::Rejection;
 use std::ffi::{CStr, c_char, c_int, c_uint};
 // Links libjpeg-turbo; its functions are called by `jpeg.c`.
 use turbojpeg_sys as _;
 
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
-    let Header { width, height, components } = read_header(bytes)?;
+pub(super) fn decode(
+    bytes: &[u8],
+    limits: &Limits,
+    least: Option<u32>,
+    picture: &mut Rgb,
+) -> Result<Decoded, Rejection> {
+    let Header { width, height, components, is_lossless } = read_header(bytes)?;
     if width == 0 || height == 0 {
         return Err(broken("a side is 0"));
     }
     check_size(width, height, limits)?;
-    let mut samples = vec![0; rgb_len(width, height) / 3 * components];
-    decompress(bytes, width, height, &mut samples)?;
-    let pixels = match components {
-        3 => samples,
-        1 => samples.iter().flat_map(|&grey| [grey; 3]).collect(),
-        _ => samples.as_chunks().0.iter().flat_map(|&inks| rgb_of_inverted_inks(inks)).collect(),
-    };
-    Ok(Rgb { width, height, pixels })
+    // Lossless JPEG has no frequencies to leave out: it keeps its size.
+    let least = least.filter(|_| !is_lossless);
+    let shrunk_by = least.map_or(1, |least| shrinking(width.min(height), least));
+    let decoded = Decoded { width, height, shrunk_by };
+    (picture.width, picture.height) = (width.div_ceil(shrunk_by), height.div_ceil(shrunk_by));
+    let len = rgb_len(picture.width, picture.height);
+    // All of it is written, so what is left of the last picture need not be cleared.
+    picture.pixels.resize(len, 0);
+    if components == 3 {
+        decompress(bytes, decoded, components, &mut picture.pixels)?;
+        return Ok(decoded);
+    }
+    let mut samples = vec![0; len / 3 * components];
+    decompress(bytes, decoded, components, &mut samples)?;
+    let (pixels, _) = picture.pixels.as_chunks_mut();
+    if components == 1 {
+        pixels.iter_mut().zip(samples).for_each(|(pixel, grey)| *pixel = [grey; 3]);
+    } else {
+        pixels.iter_mut().zip(samples.as_chunks().0).for_each(|(pixel, inks)| *pixel = rgb_of_inverted_inks(*inks));
+    }
+    Ok(decoded)
+}
+
+/// By how much a side may be divided and be no shorter than `least`. Only what libjpeg-turbo has fast transforms for:
+/// between these it is slower than at full size.
+fn shrinking(shorter: u32, least: u32) -> u32 {
+    [8, 4, 2].into_iter().find(|by| shorter / by >= least).unwrap_or(1)
 }
 
 /// Adobe stores ink amounts inverted, and Pillow assumes that every writer does.
@@ -43,6 +67,7 @@ struct Header {
     height: u32,
     /// 1, 3 or 4.
     components: usize,
+    is_lossless: bool,
 }
 
 /// Goes from marker to marker (ITU T.81, annex B) to the first scan, as strict and as lenient as Pillow is.
@@ -71,7 +96,7 @@ fn read_header(bytes: &[u8]) -> Result<Header, Rejection> {
                     0xc4 | 0xcc | 0xdc | 0xdd | 0xdf | 0xfe => {}
                     0xdb => check_quantisation(segment)?,
                     0xc0..=0xcf | 0xde => {
-                        header = frame(segment)?;
+                        header = frame(segment, matches!(marker, 0xc3 | 0xc7 | 0xcb | 0xcf))?;
                         if icc_parts.iter().min().is_some_and(|part: &&[u8]| part.len() < 14) {
                             return Err(broken("a colour profile is too short"));
                         }
@@ -95,7 +120,7 @@ fn segment<'a>(file: &mut Reader<'a>) -> Result<&'a [u8], Rejection> {
     file.exactly(length).ok_or_else(|| truncated(Format::Jpeg))
 }
 
-fn frame(segment: &[u8]) -> Result<Header, Rejection> {
+fn frame(segment: &[u8], is_lossless: bool) -> Result<Header, Rejection> {
     let &[bits, y1, y0, x1, x0, components, ref rest @ ..] = segment else {
         return Err(broken("a frame header is too short"));
     };
@@ -106,7 +131,7 @@ fn frame(segment: &[u8]) -> Result<Header, Rejection> {
         return Err(broken("a frame header ends within a component"));
     }
     let side = |high, low| u16::from_be_bytes([high, low]).into();
-    Ok(Header { width: side(x1, x0), height: side(y1, y0), components: components.into() })
+    Ok(Header { width: side(x1, x0), height: side(y1, y0), components: components.into(), is_lossless })
 }
 
 /// Tables of 64 numbers of one byte or two, each behind a byte that says which.
@@ -135,19 +160,22 @@ unsafe extern "C" {
         width: c_uint,
         height: c_uint,
         components: c_int,
+        shrunk_by: c_uint,
         out: *mut u8,
         message: *mut c_char,
     ) -> c_int;
 }
 
-/// Fills `out`, whose length says how many samples each of the `width × height` pixels has.
-fn decompress(bytes: &[u8], width: u32, height: u32, out: &mut [u8]) -> Result<(), Rejection> {
+/// Fills `out` with the picture shrunk as `size` says.
+fn decompress(bytes: &[u8], size: Decoded, components: usize, out: &mut [u8]) -> Result<(), Rejection> {
     const MESSAGE_LENGTH: usize = 200;
     let mut message: [c_char; MESSAGE_LENGTH] = [0; MESSAGE_LENGTH];
-    let components = out.len() / (width as usize * height as usize);
-    assert_eq!(out.len(), components * width as usize * height as usize, "every pixel has as many samples");
-    // SAFETY: pointer and length of the input are one slice's; `out` has room for width × height × components samples,
-    // which is all that is written, for libjpeg is stopped if it finds another size; the message has its room.
+    let Decoded { width, height, shrunk_by } = size;
+    let pixels = width.div_ceil(shrunk_by) as usize * height.div_ceil(shrunk_by) as usize;
+    assert_eq!(out.len(), components * pixels, "the buffer has the shrunk picture's size");
+    // SAFETY: pointer and length of the input are one slice's; `out` has room for the samples of
+    // the shrunk picture, which are all that is written, for libjpeg is stopped if it finds another size; the message has
+    // its room.
     let outcome = unsafe {
         imagefleet_decode_jpeg(
             bytes.as_ptr(),
@@ -155,6 +183,7 @@ fn decompress(bytes: &[u8], width: u32, height: u32, out: &mut [u8]) -> Result<(
             width,
             height,
             components as c_int,
+            shrunk_by,
             out.as_mut_ptr(),
             message.as_mut_ptr(),
         )

@@ -8,6 +8,7 @@
 mod bmp;
 mod gif;
 mod jpeg;
+mod palette;
 mod png;
 mod reader;
 mod webp;
@@ -42,7 +43,7 @@ fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), Rejection>
 }
 
 /// Rows of red, green, blue bytes without padding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rgb {
     pub width: u32,
     pub height: u32,
@@ -85,9 +86,26 @@ impl Format {
     }
 }
 
+/// A picture's true size, and by how much it was shrunk while it was decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoded {
+    pub width: u32,
+    pub height: u32,
+    /// 1, 2, 4 or 8. The decoded sides are the true ones divided by it, rounded up.
+    pub shrunk_by: u32,
+}
+
 /// Decodes a picture, which has at least one pixel. Everything that can be wrong with its bytes is a rejection, a
 /// decoder's panic included.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
+    let mut picture = Rgb::default();
+    decode_over(bytes, limits, None, &mut picture)?;
+    Ok(picture)
+}
+
+/// As [`decode`], into the memory of a picture that is not needed any more; what it holds after a rejection means
+/// nothing. With `least` a JPEG is shrunk as far as that is cheap and no side gets shorter than so many pixels.
+pub fn decode_over(bytes: &[u8], limits: &Limits, least: Option<u32>, picture: &mut Rgb) -> Result<Decoded, Rejection> {
     check_bytes(bytes.len() as u64, limits)?;
     if bytes.is_empty() {
         return Err(Rejection::new(Reason::Empty, "no bytes"));
@@ -95,15 +113,20 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
     let Some(format) = Format::of(bytes) else {
         return Err(Rejection::new(Reason::UnknownFormat, "begins like no format that is read"));
     };
-    // The decoders only see shared slices and locals, so nothing outlives a panic half-changed.
+    // Of what the decoders see only the picture outlives a panic half-changed, and it means nothing then.
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
-        Format::Jpeg => jpeg::decode(bytes, limits),
-        Format::Png => png::decode(bytes, limits),
-        Format::Webp => webp::decode(bytes, limits),
-        Format::Gif => gif::decode(bytes, limits),
-        Format::Bmp => bmp::decode(bytes, limits),
+        Format::Jpeg => jpeg::decode(bytes, limits, least, picture),
+        Format::Png => png::decode(bytes, limits).map(|decoded| unshrunk(decoded, picture)),
+        Format::Webp => webp::decode(bytes, limits).map(|decoded| unshrunk(decoded, picture)),
+        Format::Gif => gif::decode(bytes, limits).map(|decoded| unshrunk(decoded, picture)),
+        Format::Bmp => bmp::decode(bytes, limits).map(|decoded| unshrunk(decoded, picture)),
     }));
     decoded.unwrap_or_else(|_| Err(undecodable(format, "the decoder panicked")))
+}
+
+fn unshrunk(decoded: Rgb, picture: &mut Rgb) -> Decoded {
+    *picture = decoded;
+    Decoded { width: picture.width, height: picture.height, shrunk_by: 1 }
 }
 
 /// A picture that is broken.
@@ -114,17 +137,6 @@ fn undecodable(format: Format, fault: impl Display) -> Rejection {
 /// A picture whose bytes end before it does.
 fn truncated(format: Format) -> Rejection {
     Rejection::new(Reason::Truncated, format!("{}: ends before the picture does", format.name()))
-}
-
-/// Red, green and blue of the 256 indices that a byte can hold: the colours of a palette, then black as in Pillow; greys
-/// if there is no palette. More colours than that there must not be.
-fn colour_table(palette: &[[u8; 3]]) -> Option<[[u8; 3]; 256]> {
-    if palette.is_empty() {
-        return Some(std::array::from_fn(|grey| [grey as u8; 3]));
-    }
-    let mut table = [[0; 3]; 256];
-    table.get_mut(..palette.len())?.copy_from_slice(palette);
-    Some(table)
 }
 
 /// `3 × width × height`, for a size that the limits let through.

@@ -1,7 +1,7 @@
 //! The pixels of a PNG: inflated, unfiltered, put into their places.
 
 use super::{Rejection, broken};
-use crate::decode::{colour_table, rgb_len};
+use crate::decode::{palette::Palette, rgb_len};
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// First column and row, and the steps between columns and rows, of the passes of an interlaced picture (Adam7).
@@ -197,7 +197,7 @@ pub(super) struct Samples {
 
 enum Kind {
     /// Colours by their indices; greys below 8 bits too.
-    Indices([[u8; 3]; 256]),
+    Indices(Palette),
     /// Bytes of a pixel, and the places of red, green and blue among them.
     Bytes(usize, [usize; 3]),
     /// 16 bits that are clipped.
@@ -207,13 +207,10 @@ enum Kind {
 impl Samples {
     pub(super) fn new(depth: u8, colour_type: u8, palette: Option<&[u8]>) -> Result<Self, Rejection> {
         let kind = match (depth, colour_type) {
-            (1 | 2 | 4, 0) => {
-                let white = (1_usize << depth) - 1;
-                Kind::Indices(std::array::from_fn(|grey| [(grey * 255 / white) as u8; 3]))
-            }
+            (1 | 2 | 4, 0) => Kind::Indices(Palette::greys(depth.into())),
             (1 | 2 | 4 | 8, 3) => {
-                let palette = palette.unwrap_or_default().as_chunks().0;
-                Kind::Indices(colour_table(palette).ok_or_else(|| broken("more colours than indices"))?)
+                let colours = Palette::new(palette.unwrap_or_default().as_chunks().0);
+                Kind::Indices(colours.ok_or_else(|| broken("more colours than indices"))?)
             }
             (8, 0) => Kind::Bytes(1, [0; 3]),
             (8, 2) => Kind::Bytes(3, [0, 1, 2]),
@@ -236,30 +233,24 @@ impl Samples {
     /// What a pixel without data is.
     fn background(&self) -> [u8; 3] {
         match &self.kind {
-            Kind::Indices(colours) => colours[0],
+            Kind::Indices(colours) => colours.colour(0),
             Kind::Bytes(..) | Kind::Clipped => [0; 3],
         }
     }
 
     /// Fills `line` with the pixels that `row` begins with.
     fn unpack(&self, row: &[u8], line: &mut [u8]) {
-        let (line, _) = line.as_chunks_mut::<3>();
+        let (pixels, _) = line.as_chunks_mut::<3>();
         match &self.kind {
-            Kind::Indices(colours) => {
-                let (per_byte, mask) = (8 / self.bits, 0xff >> (8 - self.bits));
-                for (at, pixel) in line.iter_mut().enumerate() {
-                    let shift = 8 - self.bits - at % per_byte * self.bits;
-                    *pixel = colours[usize::from(row[at / per_byte] >> shift & mask)];
-                }
-            }
-            Kind::Bytes(3, _) => line.iter_mut().zip(row.as_chunks().0).for_each(|(pixel, bytes)| *pixel = *bytes),
+            Kind::Indices(colours) => colours.unpack(row, self.bits, line),
+            Kind::Bytes(3, _) => pixels.iter_mut().zip(row.as_chunks().0).for_each(|(pixel, bytes)| *pixel = *bytes),
             Kind::Bytes(size, places) => {
-                for (pixel, bytes) in line.iter_mut().zip(row.chunks_exact(*size)) {
+                for (pixel, bytes) in pixels.iter_mut().zip(row.chunks_exact(*size)) {
                     *pixel = places.map(|place| bytes[place]);
                 }
             }
             Kind::Clipped => {
-                for (pixel, &bytes) in line.iter_mut().zip(row.as_chunks().0) {
+                for (pixel, &bytes) in pixels.iter_mut().zip(row.as_chunks().0) {
                     *pixel = [u16::from_be_bytes(bytes).min(255) as u8; 3];
                 }
             }
