@@ -1,10 +1,13 @@
 //! Preprocessing as a model's `preprocessor_config.json` prescribes it: resize, centre crop, rescale, normalise.
 //!
-//! Follows `CLIPImageProcessor` of transformers 5, bit for bit, in either of its two forms: the Pillow backend (the
-//! default here) and the torchvision backend. Older files (`CLIPFeatureExtractor`, sizes as plain numbers) mean the
-//! same. A file that would give pictures of varying or non-square size is refused when it is read.
+//! Follows the image processors of transformers 5 for CLIP, SigLIP, BLIP and EfficientNet (ALIGN), bit for bit, in either
+//! of their two forms: the Pillow backend (the default here) and the torchvision backend. Older files
+//! (`CLIPFeatureExtractor`, sizes as plain numbers) mean the same. A file that would give pictures of varying size is
+//! refused when it is read.
 
 mod config;
+mod family;
+mod values;
 
 use crate::{
     decode::Rgb,
@@ -13,17 +16,18 @@ use crate::{
 use config::Config;
 use imagefleet_common::{Context, Result};
 use std::{fmt, fs, path::Path};
+use values::Scaling;
 
 /// A model's preprocessing, validated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Processor {
     resize: Resize,
-    /// The square that is cut out of the middle; `None` where the resized picture is taken whole.
-    crop: Option<u32>,
+    /// Width and height of what is cut out of the middle; `None` where the resized picture is taken whole.
+    crop: Option<(u32, u32)>,
+    rounding: Rounding,
     filter: Filter,
     backend: Backend,
-    rescale: Option<f64>,
-    normalise: Option<Normalise>,
+    scaling: Scaling,
     /// Sample → value, one table a channel: a byte has only 256 values.
     values: [[f32; 256]; 3],
 }
@@ -32,14 +36,19 @@ pub struct Processor {
 enum Resize {
     /// The shorter side gets this length, the longer keeps the proportion.
     ShortestEdge(u32),
-    /// Both sides get this length.
-    Exact(u32),
+    Exact {
+        width: u32,
+        height: u32,
+    },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Normalise {
-    mean: [f64; 3],
-    std: [f64; 3],
+/// What becomes of half a pixel of margin beside a centre crop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rounding {
+    /// transformers.
+    Down,
+    /// torchvision's `CenterCrop`.
+    HalfEven,
 }
 
 impl Processor {
@@ -60,26 +69,38 @@ impl Processor {
         Config::parse(text, None)?.processor()
     }
 
+    fn new(
+        resize: Resize,
+        crop: Option<(u32, u32)>,
+        rounding: Rounding,
+        filter: Filter,
+        backend: Backend,
+        scaling: Scaling,
+    ) -> Self {
+        let values = scaling.table(backend);
+        Self { resize, crop, rounding, filter, backend, scaling, values }
+    }
+
     /// The same preprocessing with another backend's arithmetic.
     #[must_use]
     pub fn with_backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
-        self.fill_values();
+        self.values = self.scaling.table(backend);
         self
     }
 
     /// Canonical text of all that changes a value: part of a collection's identity.
     pub fn identity(&self) -> String {
         let mut text = format!("{} {}", self.resize, name_of(self.filter));
-        if let Some(crop) = self.crop {
-            text += &format!(", centre crop {crop}");
+        match self.crop {
+            Some((width, height)) if width == height => text += &format!(", centre crop {width}"),
+            Some((width, height)) => text += &format!(", centre crop {width}x{height}"),
+            None => {}
         }
-        if let Some(factor) = self.rescale {
-            text += &format!(", rescale {factor:?}");
+        if self.rounding == Rounding::HalfEven {
+            text += " rounded half to even";
         }
-        if let Some(Normalise { mean, std }) = self.normalise {
-            text += &format!(", mean {mean:?}, std {std:?}");
-        }
+        text += &self.scaling.identity();
         text + match self.backend {
             Backend::Pillow => ", pillow 13",
             Backend::Torchvision => ", torchvision",
@@ -87,19 +108,21 @@ impl Processor {
     }
 
     /// Width and height of what [`prepare`](Self::prepare) writes.
-    pub fn side(&self) -> u32 {
-        let (Resize::ShortestEdge(side) | Resize::Exact(side)) = self.resize;
-        self.crop.unwrap_or(side)
+    pub fn size(&self) -> (u32, u32) {
+        self.crop.unwrap_or(match self.resize {
+            Resize::ShortestEdge(side) => (side, side),
+            Resize::Exact { width, height } => (width, height),
+        })
     }
 
-    /// Writes `3 × side × side` values, channel first.
+    /// Writes `3 × height × width` values, channel first.
     ///
     /// # Panics
     /// If `out` has another length, or the picture no pixels.
     pub fn prepare(&self, picture: &Rgb, out: &mut [f32]) {
         let square = self.crop(picture);
         let (pixels, _) = square.pixels.as_chunks::<3>();
-        assert_eq!(out.len(), 3 * pixels.len(), "the caller gives room for 3 x side x side values");
+        assert_eq!(out.len(), 3 * pixels.len(), "the caller gives room for 3 x height x width values");
         for (channel, plane) in out.chunks_exact_mut(pixels.len()).enumerate() {
             let values = &self.values[channel];
             for (value, pixel) in plane.iter_mut().zip(pixels) {
@@ -108,32 +131,19 @@ impl Processor {
         }
     }
 
-    /// The picture resized and cropped to `side × side`, still as bytes.
+    /// The picture resized and cropped, still as bytes.
     pub fn crop(&self, picture: &Rgb) -> Rgb {
         let (width, height) = match self.resize {
-            Resize::Exact(side) => (side, side),
+            Resize::Exact { width, height } => (width, height),
             Resize::ShortestEdge(side) if picture.width <= picture.height => {
                 (side, longer(side, picture.width, picture.height))
             }
             Resize::ShortestEdge(side) => (longer(side, picture.height, picture.width), side),
         };
-        let side = self.side();
-        // Both backends round the margin down.
-        let (left, top) = ((width - side) / 2, (height - side) / 2);
-        let window = Window { left, top, width: side, height: side };
+        let (crop_width, crop_height) = self.size();
+        let (left, top) = (self.rounding.half(width - crop_width), self.rounding.half(height - crop_height));
+        let window = Window { left, top, width: crop_width, height: crop_height };
         resize_window(picture, width, height, window, self.filter, self.backend)
-    }
-
-    fn fill_values(&mut self) {
-        for (channel, values) in self.values.iter_mut().enumerate() {
-            let mean_and_std = self.normalise.map(|Normalise { mean, std }| (mean[channel], std[channel]));
-            for (sample, value) in (0_u8..=255).zip(values) {
-                *value = match self.backend {
-                    Backend::Pillow => pillow_value(sample, self.rescale, mean_and_std),
-                    Backend::Torchvision => torchvision_value(sample, self.rescale, mean_and_std),
-                };
-            }
-        }
     }
 }
 
@@ -142,23 +152,14 @@ fn longer(side: u32, short: u32, long: u32) -> u32 {
     (f64::from(side) * f64::from(long) / f64::from(short)) as u32
 }
 
-/// The Pillow backend rescales in f64 and normalises in f32, one after the other.
-fn pillow_value(sample: u8, rescale: Option<f64>, normalise: Option<(f64, f64)>) -> f32 {
-    let value = rescale.map_or(f32::from(sample), |factor| (f64::from(sample) * factor) as f32);
-    normalise.map_or(value, |(mean, std)| (value - mean as f32) / std as f32)
-}
-
-/// The torchvision backend folds the rescaling into mean and deviation, in f32.
-fn torchvision_value(sample: u8, rescale: Option<f64>, normalise: Option<(f64, f64)>) -> f32 {
-    let sample = f32::from(sample);
-    match (rescale, normalise) {
-        (Some(factor), Some((mean, std))) => {
-            let unscale = (1.0 / factor) as f32;
-            (sample - mean as f32 * unscale) / (std as f32 * unscale)
+impl Rounding {
+    /// Half of a margin.
+    fn half(self, margin: u32) -> u32 {
+        match self {
+            Self::Down => margin / 2,
+            // One half more than an odd number is rounded up, than an even one down.
+            Self::HalfEven => margin / 2 + u32::from(margin % 4 == 3),
         }
-        (None, Some((mean, std))) => (sample - mean as f32) / std as f32,
-        (Some(factor), None) => sample * factor as f32,
-        (None, None) => sample,
     }
 }
 
@@ -166,7 +167,7 @@ impl fmt::Display for Resize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ShortestEdge(side) => write!(f, "shortest edge {side}"),
-            Self::Exact(side) => write!(f, "resize {side}x{side}"),
+            Self::Exact { width, height } => write!(f, "resize {width}x{height}"),
         }
     }
 }

@@ -59,16 +59,21 @@ fn assert_prepared_as(reference: &str, backend: Backend) {
     let cases = expected(reference)["prepared"].as_array().unwrap().clone();
     assert!(cases.len() >= 20);
     for case in cases {
-        let processor = clip(number(&case["side"])).with_backend(backend);
-        let picture = picture(&case["file"]);
-        assert_eq!(content_hash(&processor.crop(&picture).pixels), case["rgb"].as_str().unwrap(), "{case}");
-        let mut tensor = vec![0.0; 3 * (processor.side() * processor.side()) as usize];
-        processor.prepare(&picture, &mut tensor);
-        let values: Vec<f64> = case["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
-        assert_eq!(tensor[..8].iter().map(|&value| f64::from(value)).collect::<Vec<_>>(), values, "{case}");
-        let bytes: Vec<u8> = tensor.iter().flat_map(|value| value.to_le_bytes()).collect();
-        assert_eq!(content_hash(&bytes), case["tensor"].as_str().unwrap(), "{case}");
+        assert_prepared(&clip(number(&case["side"])).with_backend(backend), &case);
     }
+}
+
+/// The cropped bytes and all values are the case's; a value that is off by one unit in the last place fails as well.
+fn assert_prepared(processor: &Processor, case: &Value) {
+    let picture = picture(&case["file"]);
+    assert_eq!(content_hash(&processor.crop(&picture).pixels), case["rgb"].as_str().unwrap(), "{case}");
+    let (width, height) = processor.size();
+    let mut tensor = vec![0.0; 3 * (width * height) as usize];
+    processor.prepare(&picture, &mut tensor);
+    let values: Vec<f64> = case["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+    assert_eq!(tensor[..8].iter().map(|&value| f64::from(value)).collect::<Vec<_>>(), values, "{case}");
+    let bytes: Vec<u8> = tensor.iter().flat_map(|value| value.to_le_bytes()).collect();
+    assert_eq!(content_hash(&bytes), case["tensor"].as_str().unwrap(), "{case}");
 }
 
 #[test]
@@ -79,6 +84,21 @@ fn resizing_gives_the_bytes_that_pillow_gives() {
 #[test]
 fn preparing_gives_the_values_that_transformers_gives_with_pillow() {
     assert_prepared_as("pillow.json", Backend::Pillow);
+}
+
+#[test]
+fn the_processors_of_every_family_give_the_values_that_transformers_gives() {
+    let cases = expected("processors.json").as_array().unwrap().clone();
+    assert!(cases.len() >= 100);
+    for case in cases {
+        let mut config = case["config"].clone();
+        if config["image_processor_type"] != "JinaCLIPImageProcessor" {
+            config["backend"] = case["backend"].clone();
+        }
+        let processor = Processor::from_json(&config.to_string()).unwrap();
+        assert_eq!(processor.size(), (number(&case["width"]), number(&case["height"])), "{case}");
+        assert_prepared(&processor, &case);
+    }
 }
 
 #[test]
@@ -162,6 +182,13 @@ fn whatever_changes_a_value_changes_the_identity() {
         json!({"image_mean": [0.5, 0.5, 0.5]}),
         json!({"image_std": [0.5, 0.5, 0.5]}),
         json!({"backend": "torchvision"}),
+        json!({"crop_size": {"height": 224, "width": 200}}),
+        json!({"image_processor_type": "SiglipImageProcessor"}),
+        json!({"image_processor_type": "BlipImageProcessor"}),
+        json!({"image_processor_type": "EfficientNetImageProcessor"}),
+        json!({"image_processor_type": "EfficientNetImageProcessor", "rescale_offset": true}),
+        json!({"image_processor_type": "EfficientNetImageProcessor", "include_top": false}),
+        json!({"image_processor_type": "JinaCLIPImageProcessor", "size": 224}),
     ];
     let identity = |change: &Value| Processor::from_json(&change.to_string()).unwrap().identity();
     let identities: std::collections::BTreeSet<String> = changes.iter().map(identity).collect();
@@ -171,12 +198,15 @@ fn whatever_changes_a_value_changes_the_identity() {
 #[test]
 fn a_wrong_file_is_refused_by_the_key_that_is_wrong() {
     let cases = [
-        (json!({"image_processor_type": "SiglipImageProcessor"}), "image_processor_type"),
+        (json!({"image_processor_type": "Qwen2VLImageProcessor"}), "image_processor_type"),
         (json!({"size": "224"}), "size"),
         (json!({"size": 0}), "size"),
         (json!({"size": {"height": 224, "width": 200}}), "size"),
         (json!({"size": {"shortest_edge": 224, "longest_edge": 500}}), "size"),
         (json!({"crop_size": 225}), "crop_size"),
+        (json!({"image_processor_type": "SiglipImageProcessor", "size": 224}), "do_center_crop"),
+        (json!({"image_processor_type": "EfficientNetImageProcessor", "rescale_offset": 1}), "rescale_offset"),
+        (json!({"image_processor_type": "JinaCLIPImageProcessor", "resize_mode": "squash"}), "resize_mode"),
         (json!({"crop_size": {"height": 224}}), "crop_size"),
         (json!({"do_resize": false}), "do_resize"),
         (json!({"do_center_crop": false}), "do_center_crop"),
@@ -205,5 +235,5 @@ fn a_directory_of_either_layout_is_read_and_a_missing_file_is_named() {
     assert_eq!(Processor::read(directory.path()).unwrap(), clip(32));
     fs::write(directory.path().join("preprocessor_config.json"), json!({"size": 64, "crop_size": 64}).to_string())
         .unwrap();
-    assert_eq!(Processor::read(directory.path()).unwrap().side(), 64);
+    assert_eq!(Processor::read(directory.path()).unwrap().size(), (64, 64));
 }

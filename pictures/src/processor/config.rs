@@ -1,6 +1,10 @@
 //! The keys of a `preprocessor_config.json` → a [`Processor`].
 
-use super::{Normalise, Processor, Resize};
+use super::{
+    Processor, Resize, Rounding,
+    family::{Defaults, Family},
+    values::{Normalise, Rescale, Scaling},
+};
 use crate::resample::{Backend, Filter};
 use imagefleet_common::{Context, Error, Result};
 use serde_json::{Map, Value};
@@ -8,82 +12,98 @@ use serde_json::{Map, Value};
 /// The largest side that a file may ask for; far beyond any model's.
 const MAX_SIDE: u32 = 4096;
 
-/// The file's keys; what is missing has the default of `CLIPImageProcessor`.
-pub(super) struct Config(Map<String, Value>);
+/// The file's keys; what is missing has the default of the processor's family.
+pub(super) struct Config {
+    keys: Map<String, Value>,
+    family: Family,
+    defaults: Defaults,
+}
 
 impl Config {
     /// The keys of a model directory's file, or of the part of `processor_config.json` under `key`.
     pub(super) fn parse(text: &str, key: Option<&str>) -> Result<Self> {
         let mut config = object(text)?;
-        match key.map(|key| (key, config.remove(key))) {
-            None => Ok(Self(config)),
-            Some((_, Some(Value::Object(part)))) => Ok(Self(part)),
-            Some((key, _)) => Err(Error::permanent(format!("{key}: missing"))),
-        }
+        let keys = match key.map(|key| (key, config.remove(key))) {
+            None => config,
+            Some((_, Some(Value::Object(part)))) => part,
+            Some((key, _)) => return Err(Error::permanent(format!("{key}: missing"))),
+        };
+        let family = Family::of(&keys)?;
+        Ok(Self { keys, family, defaults: family.defaults() })
     }
 
     /// The processor that the keys describe.
     pub(super) fn processor(&self) -> Result<Processor> {
-        let config = self;
-        config.check_type()?;
-        if !config.flag("do_resize")? {
+        if self.family == Family::JinaClip {
+            return self.torchvision_chain();
+        }
+        if !self.flag("do_resize", true)? {
             return Err(Error::permanent("do_resize: must be true, for pictures come in all sizes"));
         }
-        if config.0.get("do_pad").is_some_and(|pad| pad == &Value::Bool(true)) {
+        if self.flag("do_pad", false)? {
             return Err(Error::permanent("do_pad: padding is not supported"));
         }
-        let resize = config.size()?;
-        let crop = if config.flag("do_center_crop")? { Some(config.square("crop_size", 224)?) } else { None };
+        let resize = self.size()?;
+        let crop = if self.flag("do_center_crop", self.defaults.is_cropped)? { Some(self.crop_size()?) } else { None };
         match (resize, crop) {
-            (Resize::ShortestEdge(side) | Resize::Exact(side), Some(crop)) if crop > side => {
-                return Err(Error::permanent(format!("crop_size: {crop} is more than size, {side}")));
+            (Resize::ShortestEdge(side), Some((width, height))) if width.max(height) > side => {
+                return Err(Error::permanent(format!("crop_size: {width}x{height} is more than size, {side}")));
+            }
+            (Resize::Exact { width, height }, Some((crop_width, crop_height)))
+                if crop_width > width || crop_height > height =>
+            {
+                let crop = format!("{crop_width}x{crop_height}");
+                return Err(Error::permanent(format!("crop_size: {crop} is more than size, {width}x{height}")));
             }
             (Resize::ShortestEdge(_), None) => {
                 return Err(Error::permanent("do_center_crop: must be true where size is a shortest edge"));
             }
             _ => {}
         }
-        let rescale = if config.flag("do_rescale")? { Some(config.rescale_factor()?) } else { None };
-        let normalise = if config.flag("do_normalize")? {
-            Some(Normalise {
-                mean: config.channels("image_mean", [0.48145466, 0.4578275, 0.40821073])?,
-                std: config.channels("image_std", [0.26862954, 0.26130258, 0.27577711])?,
-            })
-        } else {
-            None
+        let scaling = Scaling {
+            rescale: if self.flag("do_rescale", true)? { Some(self.rescale()?) } else { None },
+            normalise: if self.flag("do_normalize", true)? {
+                Some(self.normalise("image_mean", "image_std")?)
+            } else {
+                None
+            },
+            divisors: if self.family == Family::EfficientNet && self.flag("include_top", true)? {
+                Some(self.deviations("image_std")?)
+            } else {
+                None
+            },
         };
-        if normalise.is_some_and(|normalise| normalise.std.contains(&0.0)) {
-            return Err(Error::permanent("image_std: must not be 0"));
-        }
-        let mut processor = Processor {
-            resize,
-            crop,
-            filter: config.filter()?,
-            backend: config.backend()?,
-            rescale,
-            normalise,
-            values: [[0.0; 256]; 3],
-        };
-        processor.fill_values();
-        Ok(processor)
+        Ok(Processor::new(resize, crop, Rounding::Down, self.filter()?, self.backend()?, scaling))
     }
 
-    fn check_type(&self) -> Result<()> {
-        for key in ["image_processor_type", "feature_extractor_type"] {
-            let Some(kind) = self.0.get(key) else { continue };
-            let known =
-                ["CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor"];
-            if !known.iter().any(|name| kind == name) {
-                return Err(Error::permanent(format!("{key}: {kind} is not supported")));
-            }
-            return Ok(());
-        }
-        Ok(())
+    /// Resize, centre crop, `ToTensor`, normalise: the transforms that jina-clip composes.
+    fn torchvision_chain(&self) -> Result<Processor> {
+        self.only("resize_mode", "shortest")?;
+        let filter = match self.keys.get("interpolation").map(|name| (name, name.as_str())) {
+            None | Some((_, Some("bicubic"))) => Filter::Bicubic,
+            Some((_, Some("bilinear"))) => Filter::Bilinear,
+            Some((name, _)) => return Err(wrong("interpolation", "\"bicubic\" or \"bilinear\"", name)),
+        };
+        let size = self.keys.get("size").map_or(Ok(self.defaults.crop), |size| side("size", size))?;
+        let scaling = Scaling {
+            rescale: Some(Rescale::ToTensor),
+            normalise: Some(self.normalise("mean", "std")?),
+            divisors: None,
+        };
+        let (resize, crop) = (Resize::ShortestEdge(size), Some((size, size)));
+        Ok(Processor::new(resize, crop, Rounding::HalfEven, filter, Backend::Pillow, scaling))
     }
 
-    fn flag(&self, key: &str) -> Result<bool> {
-        match self.0.get(key) {
-            None | Some(Value::Null) => Ok(true),
+    fn only(&self, key: &str, expected: &str) -> Result<()> {
+        match self.keys.get(key) {
+            Some(other) if other != expected => Err(wrong(key, expected, other)),
+            _ => Ok(()),
+        }
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        match self.keys.get(key) {
+            None | Some(Value::Null) => Ok(default),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(other) => Err(wrong(key, "true or false", other)),
         }
@@ -91,37 +111,39 @@ impl Config {
 
     fn size(&self) -> Result<Resize> {
         const KEY: &str = "size";
-        match self.0.get(KEY) {
-            None | Some(Value::Null) => Ok(Resize::ShortestEdge(224)),
+        match self.keys.get(KEY) {
+            None | Some(Value::Null) => Ok(self.defaults.resize),
             Some(Value::Object(size)) if size.contains_key("shortest_edge") => {
                 if size.get("longest_edge").is_some_and(|longest| !longest.is_null()) {
                     return Err(Error::permanent("size: a longest_edge is not supported"));
                 }
                 side(KEY, &size["shortest_edge"]).map(Resize::ShortestEdge)
             }
-            Some(Value::Object(_)) => self.square(KEY, 224).map(Resize::Exact),
-            Some(plain) => side(KEY, plain).map(Resize::ShortestEdge),
+            Some(Value::Object(size)) => {
+                let (width, height) = width_and_height(KEY, size)?;
+                Ok(Resize::Exact { width, height })
+            }
+            Some(plain) => {
+                let side = side(KEY, plain)?;
+                let square = Resize::Exact { width: side, height: side };
+                Ok(if self.defaults.number_is_square { square } else { Resize::ShortestEdge(side) })
+            }
         }
     }
 
-    /// A number, or `{height, width}` of equal numbers.
-    fn square(&self, key: &str, default: u32) -> Result<u32> {
-        match self.0.get(key) {
-            None | Some(Value::Null) => Ok(default),
-            Some(Value::Object(size)) => {
-                let of = |name| side(key, size.get(name).unwrap_or(&Value::Null));
-                match (of("height")?, of("width")?) {
-                    (height, width) if height == width => Ok(height),
-                    (height, width) => Err(Error::permanent(format!("{key}: {width}x{height} is not square"))),
-                }
-            }
-            Some(plain) => side(key, plain),
+    /// Width and height.
+    fn crop_size(&self) -> Result<(u32, u32)> {
+        const KEY: &str = "crop_size";
+        match self.keys.get(KEY) {
+            None | Some(Value::Null) => Ok((self.defaults.crop, self.defaults.crop)),
+            Some(Value::Object(size)) => width_and_height(KEY, size),
+            Some(plain) => side(KEY, plain).map(|side| (side, side)),
         }
     }
 
     fn filter(&self) -> Result<Filter> {
         const KEY: &str = "resample";
-        match self.0.get(KEY) {
+        match self.keys.get(KEY) {
             None | Some(Value::Null) => Ok(Filter::Bicubic),
             // Pillow's numbers.
             Some(code) => match code.as_u64() {
@@ -135,7 +157,7 @@ impl Config {
 
     fn backend(&self) -> Result<Backend> {
         const KEY: &str = "backend";
-        match self.0.get(KEY) {
+        match self.keys.get(KEY) {
             None | Some(Value::Null) => Ok(Backend::Pillow),
             Some(name) if name == "pil" => Ok(Backend::Pillow),
             Some(name) if name == "torchvision" => Ok(Backend::Torchvision),
@@ -143,19 +165,33 @@ impl Config {
         }
     }
 
-    fn rescale_factor(&self) -> Result<f64> {
+    fn rescale(&self) -> Result<Rescale> {
         const KEY: &str = "rescale_factor";
-        match self.0.get(KEY) {
-            None | Some(Value::Null) => Ok(1.0 / 255.0),
+        let factor = match self.keys.get(KEY) {
+            None | Some(Value::Null) => 1.0 / 255.0,
             Some(factor) => factor
                 .as_f64()
                 .filter(|factor| factor.is_finite() && *factor > 0.0)
-                .ok_or_else(|| wrong(KEY, "a number above 0", factor)),
+                .ok_or_else(|| wrong(KEY, "a number above 0", factor))?,
+        };
+        let is_offset = self.family == Family::EfficientNet && self.flag("rescale_offset", false)?;
+        Ok(if is_offset { Rescale::FactorLessOne(factor) } else { Rescale::Factor(factor) })
+    }
+
+    fn normalise(&self, mean: &str, std: &str) -> Result<Normalise> {
+        Ok(Normalise { mean: self.channels(mean, self.defaults.mean)?, std: self.deviations(std)? })
+    }
+
+    fn deviations(&self, key: &str) -> Result<[f64; 3]> {
+        let deviations = self.channels(key, self.defaults.std)?;
+        if deviations.contains(&0.0) {
+            return Err(Error::permanent(format!("{key}: must not be 0")));
         }
+        Ok(deviations)
     }
 
     fn channels(&self, key: &str, default: [f64; 3]) -> Result<[f64; 3]> {
-        let value = match self.0.get(key) {
+        let value = match self.keys.get(key) {
             None | Some(Value::Null) => return Ok(default),
             Some(value) => value,
         };
@@ -163,6 +199,11 @@ impl Config {
             value.as_array().and_then(|numbers| numbers.iter().map(Value::as_f64).collect());
         numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| wrong(key, "three numbers", value))
     }
+}
+
+fn width_and_height(key: &str, size: &Map<String, Value>) -> Result<(u32, u32)> {
+    let of = |name| side(key, size.get(name).unwrap_or(&Value::Null));
+    Ok((of("width")?, of("height")?))
 }
 
 fn side(key: &str, value: &Value) -> Result<u32> {

@@ -50,8 +50,8 @@ impl Decoder {
         let (bytes, offset, length, crc32) = unpack(packed, limits)?;
         let picture = decode(&bytes, limits)?;
         tracing::trace!(key = candidate.key, width = picture.width, height = picture.height, "decoded");
-        let side = self.processor.side() as usize;
-        let mut pixels = self.buffers.take(3 * side * side);
+        let (width, height) = self.processor.size();
+        let mut pixels = self.buffers.take(3 * width as usize * height as usize);
         self.processor.prepare(&picture, &mut pixels);
         Ok((Found { offset, length, crc32, width: picture.width, height: picture.height }, pixels))
     }
