@@ -42,8 +42,9 @@ fn pixels(processor: &Processor, path: &Path) -> Result<PictureBatch> {
     let bytes = std::fs::read(path).permanent(doing)?;
     let picture = decode(&bytes, &Limits::default())
         .map_err(|refused| Error::permanent(format!("{}: {}: {}", doing(), refused.reason, refused.detail)))?;
-    let side = processor.side() as usize;
-    let mut pixels = vec![0.0; 3 * side * side];
+    let (width, height) = processor.size();
+    let mut pixels = vec![0.0; 3 * width as usize * height as usize];
     processor.prepare(&picture, &mut pixels);
-    Ok(PictureBatch { count: 1, side, pixels })
+    // A model refuses pixels that are not of its size.
+    Ok(PictureBatch { count: 1, side: width as usize, pixels })
 }

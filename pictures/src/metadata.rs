@@ -8,27 +8,13 @@ use flate2::bufread::MultiGzDecoder;
 use imagefleet_common::{
     Context, Error, Result,
     ledger::{Reason, Rejection},
-    ports::objects::Pinned,
+    ports::{index::Attribution, objects::Pinned},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     io::{BufRead, BufReader},
 };
-
-/// What Creative Commons wants to be said beside a picture.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attribution {
-    pub photo_id: String,
-    /// The photographer's user id.
-    pub owner: String,
-    /// As stored: URL-encoded, with `+` for a space.
-    pub title: String,
-    pub page_url: String,
-    /// The licence's name.
-    pub licence: String,
-    pub licence_url: String,
-}
 
 /// The metadata of one shard, by YFCC key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,11 +6,8 @@
 mod memory;
 
 use flate2::{Compression, write::GzEncoder};
-use imagefleet_common::ledger::Reason;
-use imagefleet_pictures::{
-    archive::names::photo_key,
-    metadata::{Attribution, read_metadata},
-};
+use imagefleet_common::{ledger::Reason, ports::index::Attribution};
+use imagefleet_pictures::{archive::names::photo_key, metadata::read_metadata};
 use memory::Memory;
 use serde_json::{Value, json};
 use std::io::Write;

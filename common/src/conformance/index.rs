@@ -8,7 +8,7 @@ use crate::{
     error::Result,
     ids::{CollectionId, CorpusId, Epoch},
     job::spec::{CollectionSpec, Hnsw, IndexKind, IndexSection, Limits, Precision},
-    ports::index::{Doomed, Hit, Index, Payload, Point, PointHead, Queries, Scope, Stored},
+    ports::index::{Attribution, Doomed, Hit, Index, Payload, Point, PointHead, Queries, Scope, Stored},
     work::ChunkRef,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
@@ -77,12 +77,14 @@ fn payload(key: &str) -> Payload {
         crc32: u32::MAX,
         width: 640,
         height: 480,
-        photo_id: key.into(),
-        owner: "Zoë \"Z\"".into(),
-        title: "été, 写真\n".into(),
-        page_url: String::new(),
-        licence: "CC BY 2.0".into(),
-        licence_url: "https://creativecommons.org/licenses/by/2.0/".into(),
+        attribution: Attribution {
+            photo_id: key.into(),
+            owner: "Zoë \"Z\"".into(),
+            title: "été, 写真\n".into(),
+            page_url: String::new(),
+            licence: "CC BY 2.0".into(),
+            licence_url: "https://creativecommons.org/licenses/by/2.0/".into(),
+        },
     }
 }
 

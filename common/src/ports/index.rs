@@ -28,10 +28,22 @@ pub struct Payload {
     /// Pixels.
     pub width: u32,
     pub height: u32,
+    /// Empty where nothing is known.
+    #[serde(flatten)]
+    pub attribution: Attribution,
+}
+
+/// What Creative Commons wants to be said beside a picture.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attribution {
     pub photo_id: String,
+    /// The photographer's user id.
     pub owner: String,
+    /// As the metadata have it; YFCC's are URL-encoded, with `+` for a space.
     pub title: String,
     pub page_url: String,
+    /// The licence's name.
     pub licence: String,
     pub licence_url: String,
 }

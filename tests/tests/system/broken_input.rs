@@ -45,8 +45,8 @@ async fn each_broken_entry_is_rejected_for_its_own_reason_and_the_sums_agree() {
     assert_eq!((row.seen, row.embedded, row.missing), (160, 144, shard.missing.len() as u64));
     assert_eq!(ledger.summary.pictures.unattributed, 1);
     let held = points(&project).await;
-    assert_eq!(held[&shard.unattributed().key].payload.licence, "");
-    assert_eq!(held[&shard.sound[0].key].payload.licence, "Attribution License");
+    assert_eq!(held[&shard.unattributed().key].payload.attribution.licence, "");
+    assert_eq!(held[&shard.sound[0].key].payload.attribution.licence, "Attribution License");
 }
 
 #[tokio::test(flavor = "multi_thread")]

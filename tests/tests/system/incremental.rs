@@ -131,7 +131,7 @@ async fn a_change_of_the_metadata_alone_makes_a_new_version() {
     assert_eq!(encoded(&project).await, EACH as u64);
     assert_eq!(Ledger::read(&project.out()).shard("images/0a1.zip").version, 2);
     let held = points(&project).await;
-    assert!(photos.iter().all(|photo| held[&photo.key].payload.title.starts_with("renamed")));
+    assert!(photos.iter().all(|photo| held[&photo.key].payload.attribution.title.starts_with("renamed")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -182,10 +182,11 @@ async fn a_payload_leads_to_the_stored_bytes_and_to_whom_to_credit() {
         assert_eq!((payload.width, payload.height), (40 + id % 17, 36 + id % 13));
         assert_eq!((&payload.object[..], &payload.shard_path[..]), ("images/0a1.zip", "images/0a1.zip"));
         assert_eq!(payload.entry, photos[nth].entry());
-        let credit = [&payload.photo_id, &payload.owner, &payload.title, &payload.page_url];
+        let of = &payload.attribution;
+        let credit = [&of.photo_id, &of.owner, &of.title, &of.page_url];
         let page = format!("http://example.org/{id}");
         assert_eq!(credit, [&id.to_string(), "1@N00", &format!("photo+{id}"), &page]);
-        let licence = (&payload.licence[..], &payload.licence_url[..]);
+        let licence = (&of.licence[..], &of.licence_url[..]);
         assert_eq!(licence, ("Attribution License", "http://creativecommons.org/licenses/by/2.0/"));
     }
 }

@@ -9,9 +9,9 @@ mod decode;
 pub mod stats;
 
 use bytes::Bytes;
-use imagefleet_common::{Error, Result, job::spec::Limits, ledger::Rejection};
+use imagefleet_common::{Error, Result, job::spec::Limits, ledger::Rejection, ports::index::Attribution};
 use imagefleet_models::{Encoder, Vectors};
-use imagefleet_pictures::{archive::zip::ZipEntry, metadata::Attribution, processor::Processor};
+use imagefleet_pictures::{archive::zip::ZipEntry, processor::Processor};
 use stats::Stats;
 use std::sync::{
     Arc, Mutex,

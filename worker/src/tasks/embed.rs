@@ -167,7 +167,6 @@ impl Points<'_> {
         if attribution.is_none() {
             self.unattributed.insert(ordinal);
         }
-        let attribution = attribution.unwrap_or_default();
         let payload = Payload {
             shard_path: self.shard.path.clone(),
             entry,
@@ -177,12 +176,7 @@ impl Points<'_> {
             crc32: found.crc32,
             width: found.width,
             height: found.height,
-            photo_id: attribution.photo_id,
-            owner: attribution.owner,
-            title: attribution.title,
-            page_url: attribution.page_url,
-            licence: attribution.licence,
-            licence_url: attribution.licence_url,
+            attribution: attribution.unwrap_or_default(),
         };
         self.put.push((ordinal, key.clone()));
         self.group.push(Point { key, vector, payload });

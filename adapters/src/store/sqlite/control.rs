@@ -105,19 +105,12 @@ pub(super) async fn repair(conn: &mut Conn, job: JobId, chunks: &[ChunkRef], rul
         return Ok(());
     }
     let now = rows::now(conn).await?;
-    for chunk in chunks {
-        let found = sqlx::query(select_task!(
-            "JOIN job_task n ON n.task = t.id
-             WHERE n.job = ? AND t.kind = 'embed' AND t.shard = ? AND t.chunk = ? AND t.version = ?"
-        ))
-        .bind(job.to_string())
-        .bind(chunk.shard)
-        .bind(chunk.chunk)
-        .bind(chunk.version)
-        .fetch_all(&mut *conn)
-        .await?;
-        let ended = TaskRow::read_all(&found)?.into_iter().filter(|row| !row.task.state.is_open()).collect();
-        rows::apply_all(conn, ended, &Event::Reopened { now }, rules).await?;
+    for &chunk in chunks {
+        if let Some(row) = rows::embed_task(conn, job, chunk).await?.filter(|row| !row.task.state.is_open()) {
+            let id = row.id;
+            rows::apply_all(conn, vec![row], &Event::Reopened { now }, rules).await?;
+            rows::need(conn, job, id).await?;
+        }
     }
     sqlx::query("UPDATE job SET state = ?, stage = ?, ended = NULL, fingerprint = NULL WHERE id = ?")
         .bind(JobState::Running.name())

@@ -125,17 +125,7 @@ pub(super) async fn embed_again(conn: &mut Conn, seal: Holding, chunk: ChunkRef,
     let (Kind::Seal, Some(job)) = (seal_row.work.kind(), seal_row.work.job()) else {
         return Err(Error::permanent(format!("a {} task has no chunk embedded again", seal_row.work.kind())).into());
     };
-    let found = sqlx::query(rows::select_task!(
-        "JOIN job j ON j.collection = t.collection
-         WHERE j.id = ? AND t.kind = 'embed' AND t.shard = ? AND t.chunk = ? AND t.version = ?"
-    ))
-    .bind(job.to_string())
-    .bind(chunk.shard)
-    .bind(chunk.chunk)
-    .bind(chunk.version)
-    .fetch_optional(&mut *conn)
-    .await?;
-    let Some(mut row) = found.as_ref().map(TaskRow::read).transpose()? else { return Ok(false) };
+    let Some(mut row) = rows::embed_task(conn, job, chunk).await? else { return Ok(false) };
     let caller = format!("{}/{}", seal.task, seal.holder.attempt);
     if row.task.state.is_open() || row.again.as_ref() == Some(&caller) {
         // On its way already: asked by another job's seal, or by this one, whose answer was lost.

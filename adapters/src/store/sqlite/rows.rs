@@ -208,3 +208,18 @@ pub(super) async fn is_current(conn: &mut Conn, corpus: &str, chunk: ChunkRef) -
         .await?;
     Ok(row.is_some())
 }
+
+/// The embed task of a chunk in a job's collection.
+pub(super) async fn embed_task(conn: &mut Conn, job: JobId, chunk: ChunkRef) -> Done<Option<TaskRow>> {
+    let found = sqlx::query(select_task!(
+        "JOIN job j ON j.collection = t.collection
+         WHERE j.id = ? AND t.kind = 'embed' AND t.shard = ? AND t.chunk = ? AND t.version = ?"
+    ))
+    .bind(job.to_string())
+    .bind(chunk.shard)
+    .bind(chunk.chunk)
+    .bind(chunk.version)
+    .fetch_optional(conn)
+    .await?;
+    found.as_ref().map(TaskRow::read).transpose()
+}
