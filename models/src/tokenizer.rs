@@ -59,18 +59,32 @@ pub struct PaddedIds {
     pub rows: usize,
     pub length: usize,
     pub ids: Vec<u32>,
+    /// How many of a row's ids are its title's own.
+    pub own: Vec<usize>,
 }
 
-/// Lays out titles for one batch.
+impl PaddedIds {
+    /// The titles' own ids.
+    pub fn titles(&self) -> impl Iterator<Item = &[u32]> {
+        self.ids.chunks_exact(self.length).zip(&self.own).map(|(row, &own)| &row[..own])
+    }
+}
+
+/// Lays out titles for one batch, padded on the right whatever the tokenizer's `padding_side` says.
+///
+/// A causal model that pools within a title sees no padding there, so that a title has the vector that it has
+/// alone. It has the same with padding on the left, if mask and positions say so; without positions of its own,
+/// as transformers' pipelines pass it on, it would depend on the longest title of its batch.
 pub fn pad<'a>(titles: impl ExactSizeIterator<Item = &'a [u32]> + Clone, pad_id: u32) -> PaddedIds {
     let rows = titles.len();
     let length = titles.clone().map(<[u32]>::len).max().unwrap_or(0);
+    let own = titles.clone().map(<[u32]>::len).collect();
     let mut ids = Vec::with_capacity(rows * length);
     for title in titles {
         ids.extend_from_slice(title);
         ids.extend(std::iter::repeat_n(pad_id, length - title.len()));
     }
-    PaddedIds { rows, length, ids }
+    PaddedIds { rows, length, ids, own }
 }
 
 fn pad_token(dir: &Path) -> Result<String> {

@@ -11,9 +11,26 @@ const EXACT: f32 = 1e-5;
 /// What batch composition may change.
 const ROUNDING: f32 = 1e-6;
 
-/// `clip-tiny` is as transformers 5 saves it: f32, quick_gelu, its own end token. `clip-legacy` has what old
-/// files have: f16, `*_config_dict`, `eos_token_id` 2; and gelu, ε 1e-3 and a side that patches do not fill.
-const CHECKPOINTS: [&str; 2] = ["clip-tiny", "clip-legacy"];
+/// Folders of `models/fixtures`, their vectors' components and their pictures' side.
+///
+/// - `tiny`: as transformers 5 saves it: f32, quick_gelu, its own end token.
+/// - `legacy`: f16, `*_config_dict`, `eos_token_id` 2, gelu, ε 1e-3, a side that patches do not fill.
+/// - `bf16-shards`: bf16 in several files, gelu's tanh form, ε 1e-6, patches of 14.
+/// - `torch-shards`: f32 in several `.bin`, `*_config_dict` with gaps, `eos_token_id` 2, gelu in one tower only.
+/// - `pad-left`: bf16 in `pytorch_model.bin`, a pad token of its own, on the left.
+/// - `pad-highest`: a pad token above the end token, with `eos_token_id` 2.
+/// - `added`: f16, tokens above the end token, towers that differ in activation, ε and depth, seven components.
+/// - `sparse`: f16, a config that says only what is not a default.
+const CHECKPOINTS: [(&str, usize, usize); 8] = [
+    ("clip-tiny", 24, 32),
+    ("clip-legacy", 24, 30),
+    ("clip-bf16-shards", 20, 28),
+    ("clip-torch-shards", 20, 16),
+    ("clip-pad-left", 20, 16),
+    ("clip-pad-highest", 20, 16),
+    ("clip-added", 7, 18),
+    ("clip-sparse", 512, 32),
+];
 
 fn encoder(fixture: &Fixture) -> Box<dyn Encoder> {
     load(&fixture.dir, Device::Cpu).unwrap()
@@ -27,7 +44,7 @@ fn of_one_picture(encoder: &mut dyn Encoder, all: &PictureBatch, index: usize) -
 
 #[test]
 fn titles_get_the_reference_vectors() {
-    for name in CHECKPOINTS {
+    for (name, ..) in CHECKPOINTS {
         let fixture = Fixture::open(name);
         let vectors = encoder(&fixture).encode_texts(&fixture.titles).unwrap();
         let worst = distance(&vectors.values, &fixture.floats("text"));
@@ -38,7 +55,7 @@ fn titles_get_the_reference_vectors() {
 
 #[test]
 fn pictures_get_the_reference_vectors() {
-    for name in CHECKPOINTS {
+    for (name, ..) in CHECKPOINTS {
         let fixture = Fixture::open(name);
         let vectors = encoder(&fixture).encode_pictures(&fixture.pictures()).unwrap();
         let worst = distance(&vectors.values, &fixture.floats("image"));
@@ -49,7 +66,7 @@ fn pictures_get_the_reference_vectors() {
 
 #[test]
 fn an_encoder_says_its_dimensions_and_its_pictures_side() {
-    for (name, dims, side) in [("clip-tiny", 24, 32), ("clip-legacy", 24, 30)] {
+    for (name, dims, side) in CHECKPOINTS {
         let encoder = encoder(&Fixture::open(name));
         assert_eq!((encoder.dims(), encoder.picture_side()), (dims, side), "{name}");
     }
@@ -57,7 +74,7 @@ fn an_encoder_says_its_dimensions_and_its_pictures_side() {
 
 #[test]
 fn a_titles_vector_does_not_depend_on_the_titles_beside_it() {
-    for name in CHECKPOINTS {
+    for (name, ..) in CHECKPOINTS {
         let fixture = Fixture::open(name);
         let mut encoder = encoder(&fixture);
         // More than one batch, short and long ones mixed, each title several times.
@@ -74,11 +91,12 @@ fn a_titles_vector_does_not_depend_on_the_titles_beside_it() {
 
 #[test]
 fn a_pictures_vector_does_not_depend_on_the_pictures_beside_it() {
-    for name in CHECKPOINTS {
+    for (name, ..) in CHECKPOINTS {
         let fixture = Fixture::open(name);
         let mut encoder = encoder(&fixture);
         let pictures = fixture.pictures();
         let together = encoder.encode_pictures(&pictures).unwrap();
+        assert!(pictures.count > 1);
         for index in 0..pictures.count {
             let alone = of_one_picture(&mut *encoder, &pictures, index);
             let worst = distance(together.row(index), &alone.values);

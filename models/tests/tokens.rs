@@ -12,7 +12,7 @@ const CONTEXT: usize = 77;
 
 #[test]
 fn awkward_titles_get_the_reference_ids_and_padding() {
-    for name in ["clip-tiny", "clip-legacy"] {
+    for name in ["clip-tiny", "clip-legacy", "clip-added", "clip-pad-highest", "clip-sparse"] {
         let fixture = Fixture::open(name);
         let tokenizer = TitleTokenizer::open(&fixture.dir, CONTEXT).unwrap();
         let ids = tokenizer.ids(&fixture.titles).unwrap();
@@ -28,6 +28,20 @@ fn awkward_titles_get_the_reference_ids_and_padding() {
         for (title, (got, expected)) in fixture.titles.iter().zip(rows) {
             assert!(got.iter().map(|&id| i64::from(id)).eq(expected.iter().copied()), "{name}, {title:?}: {got:?}");
         }
+    }
+}
+
+#[test]
+fn a_title_has_the_same_ids_where_padding_goes_to_the_left() {
+    let fixture = Fixture::open("clip-pad-left");
+    let tokenizer = TitleTokenizer::open(&fixture.dir, CONTEXT).unwrap();
+    let length = fixture.shape("ids")[1];
+    let (padded, mask) = (fixture.integers("ids"), fixture.integers("mask"));
+    assert_eq!((mask[0], padded[0]), (0, i64::from(tokenizer.pad_id())), "the first title is short");
+    let rows = padded.chunks_exact(length).zip(mask.chunks_exact(length));
+    for ((padded, mask), ids) in rows.zip(tokenizer.ids(&fixture.titles).unwrap()) {
+        let own = padded.iter().zip(mask).filter(|(_, own)| **own == 1).map(|(&id, _)| id);
+        assert!(own.eq(ids.iter().map(|&id| i64::from(id))));
     }
 }
 
@@ -67,7 +81,9 @@ fn the_pad_token_is_the_one_that_the_folder_names() {
 fn padding_goes_to_the_right_up_to_the_longest() {
     let titles: [&[u32]; 3] = [&[1, 5, 2], &[1, 2], &[1, 6, 7, 2]];
     let padded = pad(titles.into_iter(), 9);
-    assert_eq!(padded, PaddedIds { rows: 3, length: 4, ids: vec![1, 5, 2, 9, 1, 2, 9, 9, 1, 6, 7, 2] });
+    let ids = vec![1, 5, 2, 9, 1, 2, 9, 9, 1, 6, 7, 2];
+    assert_eq!(padded, PaddedIds { rows: 3, length: 4, ids, own: vec![3, 2, 4] });
+    assert!(padded.titles().eq(titles));
 }
 
 /// What `scripts/fixtures/clip.py ids` prints for the two files.

@@ -14,6 +14,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::path::Path;
 
+/// Of anything that a config counts. The largest vocabularies have a million entries.
+const MOST: usize = 1 << 24;
+
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Config {
     /// Components of a vector.
@@ -77,44 +80,48 @@ impl Config {
     }
 
     fn parse(json: &Value) -> Result<Self> {
-        let dims = match &json["projection_dim"] {
-            Value::Null => 512,
-            value => serde_json::from_value(value.clone()).permanent(|| "projection_dim".to_owned())?,
-        };
-        let config = Self {
-            dims: positive("projection_dim", dims)?,
-            text: part::<TextPart>(json, "text_config")?.check().map_err(|error| error.while_doing("text_config"))?,
-            vision: part::<VisionPart>(json, "vision_config")?
-                .check()
-                .map_err(|error| error.while_doing("vision_config"))?,
-        };
-        Ok(config)
+        let top = Part { path: String::new(), json: Some(json) };
+        Ok(Self {
+            dims: top.count("projection_dim", 512)?,
+            text: TextConfig::parse(&Part::of(json, "text_config")?)?,
+            vision: VisionConfig::parse(&Part::of(json, "vision_config")?)?,
+        })
     }
 }
 
-/// `NAME_dict` if the file has it, else `NAME`, else nothing but defaults.
-fn part<T: DeserializeOwned + Default>(json: &Value, name: &str) -> Result<T> {
-    let old_name = format!("{name}_dict");
-    for name in [old_name.as_str(), name] {
-        if !json[name].is_null() {
-            return T::deserialize(&json[name]).permanent(|| name.to_owned());
+impl TextConfig {
+    fn parse(part: &Part) -> Result<Self> {
+        let (EndToken::One(end) | EndToken::OneInList([end])) = part.get("eos_token_id", EndToken::One(49407))?;
+        let positions = part.count("max_position_embeddings", 77)?;
+        if positions < 3 {
+            return Err(part.wrong("max_position_embeddings", "leaves no room between start and end token"));
         }
+        Ok(Self {
+            vocabulary: part.count("vocab_size", 49408)?,
+            positions,
+            pooled: if end == 2 { PooledPosition::HighestId } else { PooledPosition::First(end) },
+            layers: part.get("num_hidden_layers", 12)?,
+            block: part.block((512, 2048, 8), Visible::Past)?,
+        })
     }
-    Ok(T::default())
 }
 
-#[derive(Deserialize)]
-#[serde(default)]
-struct TextPart {
-    vocab_size: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    max_position_embeddings: usize,
-    hidden_act: String,
-    layer_norm_eps: f64,
-    eos_token_id: EndToken,
+impl VisionConfig {
+    fn parse(part: &Part) -> Result<Self> {
+        if part.count("num_channels", 3)? != 3 {
+            return Err(part.wrong("num_channels", "is not 3, as pictures have"));
+        }
+        let (side, patch) = (part.side("image_size", 224)?, part.side("patch_size", 32)?);
+        if patch > side {
+            return Err(part.wrong("patch_size", &format!("is {patch}, larger than image_size {side}")));
+        }
+        Ok(Self {
+            side,
+            patch,
+            layers: part.get("num_hidden_layers", 12)?,
+            block: part.block((768, 3072, 12), Visible::All)?,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -124,59 +131,6 @@ enum EndToken {
     OneInList([u32; 1]),
 }
 
-impl Default for TextPart {
-    fn default() -> Self {
-        Self {
-            vocab_size: 49408,
-            hidden_size: 512,
-            intermediate_size: 2048,
-            num_hidden_layers: 12,
-            num_attention_heads: 8,
-            max_position_embeddings: 77,
-            hidden_act: "quick_gelu".to_owned(),
-            layer_norm_eps: 1e-5,
-            eos_token_id: EndToken::One(49407),
-        }
-    }
-}
-
-impl TextPart {
-    fn check(self) -> Result<TextConfig> {
-        let (EndToken::One(end) | EndToken::OneInList([end])) = self.eos_token_id;
-        if self.max_position_embeddings < 3 {
-            return Err(Error::permanent("max_position_embeddings leaves no room between start and end token"));
-        }
-        Ok(TextConfig {
-            vocabulary: positive("vocab_size", self.vocab_size)?,
-            positions: self.max_position_embeddings,
-            pooled: if end == 2 { PooledPosition::HighestId } else { PooledPosition::First(end) },
-            layers: self.num_hidden_layers,
-            block: BlockShape {
-                width: positive("hidden_size", self.hidden_size)?,
-                inner: positive("intermediate_size", self.intermediate_size)?,
-                heads: heads(self.num_attention_heads, self.hidden_size)?,
-                activation: activation(&self.hidden_act)?,
-                epsilon: self.layer_norm_eps,
-                visible: Visible::Past,
-            },
-        })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(default)]
-struct VisionPart {
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_channels: usize,
-    image_size: Side,
-    patch_size: Side,
-    hidden_act: String,
-    layer_norm_eps: f64,
-}
-
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Side {
@@ -184,70 +138,85 @@ enum Side {
     HeightAndWidth([usize; 2]),
 }
 
-impl Default for VisionPart {
-    fn default() -> Self {
-        Self {
-            hidden_size: 768,
-            intermediate_size: 3072,
-            num_hidden_layers: 12,
-            num_attention_heads: 12,
-            num_channels: 3,
-            image_size: Side::Square(224),
-            patch_size: Side::Square(32),
-            hidden_act: "quick_gelu".to_owned(),
-            layer_norm_eps: 1e-5,
-        }
-    }
+/// An object of the config, by whose path errors name a key.
+struct Part<'a> {
+    /// With a dot at its end; empty for the whole.
+    path: String,
+    /// `None` where the file has no such object: all of it is default.
+    json: Option<&'a Value>,
 }
 
-impl VisionPart {
-    fn check(self) -> Result<VisionConfig> {
-        if self.num_channels != 3 {
-            return Err(Error::permanent(format!("num_channels is {}; pictures have 3", self.num_channels)));
+impl<'a> Part<'a> {
+    /// `NAME_dict` if the file has it, else `NAME`, else nothing but defaults.
+    fn of(json: &'a Value, name: &str) -> Result<Self> {
+        for name in [format!("{name}_dict"), name.to_owned()] {
+            match json.get(&name) {
+                None | Some(Value::Null) => {}
+                Some(part) if part.is_object() => return Ok(Self { path: format!("{name}."), json: Some(part) }),
+                Some(_) => return Err(Error::permanent(format!("{name} is not an object"))),
+            }
         }
-        let (side, patch) = (square("image_size", self.image_size)?, square("patch_size", self.patch_size)?);
-        if patch > side {
-            return Err(Error::permanent(format!("patch_size {patch} is larger than image_size {side}")));
+        Ok(Self { path: format!("{name}."), json: None })
+    }
+
+    fn get<T: DeserializeOwned>(&self, key: &str, default: T) -> Result<T> {
+        match self.json.and_then(|json| json.get(key)) {
+            None => Ok(default),
+            Some(value) => T::deserialize(value).permanent(|| format!("{}{key} is {value}", self.path)),
         }
-        Ok(VisionConfig {
-            side,
-            patch,
-            layers: self.num_hidden_layers,
-            block: BlockShape {
-                width: positive("hidden_size", self.hidden_size)?,
-                inner: positive("intermediate_size", self.intermediate_size)?,
-                heads: heads(self.num_attention_heads, self.hidden_size)?,
-                activation: activation(&self.hidden_act)?,
-                epsilon: self.layer_norm_eps,
-                visible: Visible::All,
-            },
+    }
+
+    /// A number of which there is at least one, and not more than anybody has memory for.
+    fn count(&self, key: &str, default: usize) -> Result<usize> {
+        match self.get(key, default)? {
+            0 => Err(self.wrong(key, "is 0")),
+            count if count > MOST => Err(self.wrong(key, &format!("is {count}, which is more than {MOST}"))),
+            count => Ok(count),
+        }
+    }
+
+    fn side(&self, key: &str, default: usize) -> Result<usize> {
+        match self.get(key, Side::Square(default))? {
+            Side::HeightAndWidth([height, width]) if height != width => {
+                Err(self.wrong(key, &format!("is {height} × {width}; only squares are supported")))
+            }
+            Side::Square(0) | Side::HeightAndWidth([0, _]) => Err(self.wrong(key, "is 0")),
+            Side::Square(side) | Side::HeightAndWidth([side, _]) if side > MOST => {
+                Err(self.wrong(key, &format!("is {side}, which is more than {MOST}")))
+            }
+            Side::Square(side) | Side::HeightAndWidth([side, _]) => Ok(side),
+        }
+    }
+
+    /// What both towers' blocks say of themselves; the defaults of width, inner width and heads differ.
+    fn block(&self, (width, inner, heads): (usize, usize, usize), visible: Visible) -> Result<BlockShape> {
+        let width = self.count("hidden_size", width)?;
+        let heads = self.count("num_attention_heads", heads)?;
+        if !width.is_multiple_of(heads) {
+            return Err(
+                self.wrong("num_attention_heads", &format!("is {heads}, which does not divide hidden_size {width}"))
+            );
+        }
+        let activation: String = self.get("hidden_act", "quick_gelu".to_owned())?;
+        let epsilon: f64 = self.get("layer_norm_eps", 1e-5)?;
+        if epsilon < 0.0 {
+            return Err(self.wrong("layer_norm_eps", "is negative"));
+        }
+        Ok(BlockShape {
+            width,
+            inner: self.count("intermediate_size", inner)?,
+            heads,
+            activation: Activation::named(&activation).ok_or_else(|| {
+                self.wrong("hidden_act", &format!("is {activation:?}; supported: {}", Activation::NAMES.join(", ")))
+            })?,
+            epsilon,
+            visible,
         })
     }
-}
 
-fn positive(name: &str, value: usize) -> Result<usize> {
-    if value == 0 { Err(Error::permanent(format!("{name} is 0"))) } else { Ok(value) }
-}
-
-fn heads(heads: usize, width: usize) -> Result<usize> {
-    if heads == 0 || !width.is_multiple_of(heads) {
-        return Err(Error::permanent(format!("hidden_size {width} does not divide into num_attention_heads {heads}")));
+    fn wrong(&self, key: &str, how: &str) -> Error {
+        Error::permanent(format!("{}{key} {how}", self.path))
     }
-    Ok(heads)
-}
-
-fn square(name: &str, side: Side) -> Result<usize> {
-    match side {
-        Side::Square(side) => positive(name, side),
-        Side::HeightAndWidth([height, width]) if height == width => positive(name, height),
-        Side::HeightAndWidth(side) => Err(Error::permanent(format!("{name} is {side:?}; only squares are supported"))),
-    }
-}
-
-fn activation(name: &str) -> Result<Activation> {
-    Activation::named(name).ok_or_else(|| {
-        Error::permanent(format!("hidden_act {name:?} is not supported; supported: \"quick_gelu\", \"gelu\""))
-    })
 }
 
 #[cfg(test)]
@@ -295,14 +264,21 @@ mod tests {
     #[test]
     fn what_cannot_be_computed_is_refused_by_name() {
         for (config, expected) in [
-            (json!({"text_config": {"hidden_act": "swish"}}), "hidden_act \"swish\""),
-            (json!({"text_config": {"hidden_size": 30, "num_attention_heads": 4}}), "num_attention_heads 4"),
-            (json!({"text_config": {"hidden_size": "wide"}}), "text_config"),
+            (json!({"text_config": {"hidden_act": "swish"}}), "text_config.hidden_act is \"swish\""),
+            (json!({"text_config": {"hidden_size": 30, "num_attention_heads": 4}}), "num_attention_heads is 4"),
+            (json!({"text_config_dict": {"hidden_size": "wide"}}), "text_config_dict.hidden_size is \"wide\""),
+            (json!({"text_config": {"hidden_size": null}}), "text_config.hidden_size is null"),
             (json!({"text_config": {"max_position_embeddings": 2}}), "max_position_embeddings"),
-            (json!({"vision_config": {"image_size": [224, 336]}}), "image_size"),
+            (json!({"text_config": {"eos_token_id": [1, 2]}}), "text_config.eos_token_id is [1,2]"),
+            (json!({"text_config": {"num_attention_heads": 0}}), "text_config.num_attention_heads is 0"),
+            (json!({"text_config": {"layer_norm_eps": -1e-5}}), "text_config.layer_norm_eps is negative"),
+            (json!({"text_config": [512]}), "text_config is not an object"),
+            (json!({"vision_config": {"image_size": [224, 336]}}), "image_size is 224 × 336"),
+            (json!({"vision_config": {"image_size": 1u64 << 40}}), "image_size is 1099511627776"),
             (json!({"vision_config": {"patch_size": 0}}), "patch_size is 0"),
             (json!({"vision_config": {"num_channels": 1}}), "num_channels"),
-            (json!({"projection_dim": -1}), "projection_dim"),
+            (json!({"vision_config": {"hidden_size": 1u64 << 62}}), "vision_config.hidden_size is 4611686018427387904"),
+            (json!({"projection_dim": -1}), "projection_dim is -1"),
         ] {
             let error = Config::parse(&config).unwrap_err();
             assert!(error.is_permanent() && error.to_string().contains(expected), "{error}");

@@ -60,8 +60,11 @@ fn check_agreement(config: &Config, tokenizer: &TitleTokenizer) -> Result<()> {
             "tokenizer.json has ids up to {highest}, but config.json a vocab_size of {vocabulary}: they are of different models"
         )));
     }
-    let PooledPosition::First(end) = config.text.pooled else { return Ok(()) };
     let empty = tokenizer.ids(&[String::new()])?;
+    if empty.iter().any(Vec::is_empty) {
+        return Err(Error::permanent("tokenizer.json adds no start and end token to a title"));
+    }
+    let PooledPosition::First(end) = config.text.pooled else { return Ok(()) };
     if !empty.iter().all(|ids| ids.contains(&end)) {
         return Err(Error::permanent(format!(
             "tokenizer.json ends no title with config.json's eos_token_id {end}: they are of different models"

@@ -40,7 +40,7 @@ impl TextTower {
     /// Features of `batch`, rows × dims.
     ///
     /// No padding mask: padding stands on the right, where no position of a title looks, and a title's vector
-    /// is taken from its end token, before the padding.
+    /// is taken from one of its own positions.
     pub(super) fn forward(&self, batch: &PaddedIds) -> candle_core::Result<Tensor> {
         let (rows, length) = (batch.rows, batch.length);
         let width = self.tokens.dim(1)?;
@@ -50,8 +50,8 @@ impl TextTower {
         for block in &self.blocks {
             x = block.forward(&x, length)?;
         }
-        let ends = batch.ids.chunks_exact(length).enumerate();
-        let ends: Vec<u32> = ends.map(|(row, ids)| (row * length + self.pooled.of(ids)) as u32).collect();
+        let titles = batch.titles().enumerate();
+        let ends: Vec<u32> = titles.map(|(row, ids)| (row * length + self.pooled.of(ids)) as u32).collect();
         let ends = Tensor::from_vec(ends, rows, &self.device)?;
         self.projection.forward(&self.norm.forward(&x.index_select(&ends, 0)?)?)
     }

@@ -9,16 +9,22 @@ pub(crate) enum Activation {
     None,
     /// x · σ(1.702 x), of the first CLIP models.
     QuickGelu,
-    /// x · Φ(x), through the error function; not the tanh approximation.
+    /// x · Φ(x), through the error function.
     Gelu,
+    /// ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), which some call gelu.
+    GeluTanh,
 }
 
 impl Activation {
+    pub(crate) const NAMES: [&str; 5] = ["quick_gelu", "gelu", "gelu_pytorch_tanh", "gelu_new", "gelu_fast"];
+
     /// By transformers' name of it (`hidden_act`).
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
             "quick_gelu" => Some(Activation::QuickGelu),
             "gelu" => Some(Activation::Gelu),
+            // Three ways to write down one function.
+            "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Some(Activation::GeluTanh),
             _ => None,
         }
     }
@@ -39,6 +45,7 @@ impl Activation {
             Activation::None => Ok(x),
             Activation::QuickGelu => &x * candle_nn::ops::sigmoid(&(&x * 1.702)?)?,
             Activation::Gelu => x.gelu_erf(),
+            Activation::GeluTanh => x.gelu(),
         }
     }
 }
@@ -61,6 +68,7 @@ impl InplaceOp2 for Activation {
                     Activation::None => row.for_each(|(x, b)| *x += b),
                     Activation::QuickGelu => row.for_each(|(x, b)| *x = quick_gelu(*x + b)),
                     Activation::Gelu => row.for_each(|(x, b)| *x = gelu(*x + b)),
+                    Activation::GeluTanh => row.for_each(|(x, b)| *x = gelu_tanh(*x + b)),
                 }
             }
         });
@@ -74,6 +82,11 @@ fn quick_gelu(x: f32) -> f32 {
 
 fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf_f32(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+fn gelu_tanh(x: f32) -> f32 {
+    const SQRT_2_OVER_PI: f32 = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2;
+    0.5 * x * (1.0 + (SQRT_2_OVER_PI * x * (1.0 + 0.044_715 * x * x)).tanh())
 }
 
 #[cfg(test)]
@@ -106,10 +119,13 @@ mod tests {
     #[test]
     fn gelus_take_the_values_of_their_definitions_out_to_the_ends() {
         let x = [-200.0, -3.0, -0.5, 0.0, 1.0, 200.0];
-        // Computed in double precision from x·σ(1.702x) and x·Φ(x).
+        // Computed in double precision from their definitions.
         let quick = [0.0, -0.018_071_3, -0.149_611_5, 0.0, 0.845_795_8, 200.0];
         let exact = [0.0, -0.004_049_7, -0.154_268_8, 0.0, 0.841_344_7, 200.0];
-        for (activation, expected) in [(Activation::QuickGelu, quick), (Activation::Gelu, exact)] {
+        let tanh = [0.0, -0.0036374, -0.1542860, 0.0, 0.8411920, 200.0];
+        for (activation, expected) in
+            [(Activation::QuickGelu, quick), (Activation::Gelu, exact), (Activation::GeluTanh, tanh)]
+        {
             for got in both_ways(activation, &x, &[0.0]) {
                 assert_close(&got, &expected);
             }
