@@ -14,6 +14,8 @@ pub struct HubConfig {
     pub offline: bool,
     /// A PEM file of certificates to trust instead of the built-in ones, for mirrors and proxies of one's own.
     pub certificates: Option<PathBuf>,
+    /// A connection that says nothing for this long is taken for broken.
+    pub longest_silence: Duration,
     /// How long to wait before a request is tried again, doubled each time. The hub's own word goes before.
     pub first_pause: Duration,
 }
@@ -45,6 +47,7 @@ impl HubConfig {
             token: text("HF_TOKEN")?.map(|token| token.trim().to_owned()),
             offline: text("HF_HUB_OFFLINE")?.is_some_and(|value| is_true(&value)),
             certificates: folder("SSL_CERT_FILE"),
+            longest_silence: Duration::from_secs(60),
             first_pause: Duration::from_secs(1),
         })
     }

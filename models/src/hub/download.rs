@@ -71,11 +71,13 @@ fn append(client: &Client, (commit, file): (&str, &str), part: &mut Part, have: 
     let mut bytes = bytes.take(part.info.size - part.length);
     let mut buffer = vec![0; BUFFER];
     while part.length < part.info.size {
-        let read = bytes.read(&mut buffer).transient(|| format!("download {file}: the connection broke"))?;
-        if read == 0 {
-            let (length, size) = (part.length, part.info.size);
-            return Err(Error::transient(format!("download {file}: it ended after {length} of {size} bytes")));
-        }
+        let read = match bytes.read(&mut buffer) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => read,
+        };
+        let (length, size) = (part.length, part.info.size);
+        let read =
+            read.transient(|| format!("download {file}: the connection broke after {length} of {size} bytes"))?;
         part.append(&buffer[..read])?;
         have(part.length);
     }

@@ -62,8 +62,8 @@ impl<'a> Client<'a> {
             .user_agent(concat!("imagefleet/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity")
             .timeout_connect(Some(Duration::from_secs(15)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
-            .timeout_per_read(Some(Duration::from_secs(60)));
+            .timeout_recv_response(Some(config.longest_silence))
+            .timeout_per_read(Some(config.longest_silence));
         if let Some(file) = &config.certificates {
             let pem = fs::read(file).permanent(|| format!("read certificates {}", file.display()))?;
             let certificates: Vec<_> = parse_pem(&pem)

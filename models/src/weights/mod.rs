@@ -101,14 +101,15 @@ impl Shard {
 /// One number that is not finite would make every vector NaN.
 fn check_finite(dtype: DType, numbers: &[u8]) -> Result<()> {
     // Infinities and NaNs are the numbers whose exponent's bits are all set.
-    let any = |size: usize, exponent: u32| {
-        let value = |bytes: &[u8]| bytes.iter().rev().fold(0u32, |value, &byte| value << 8 | u32::from(byte));
-        numbers.chunks_exact(size).any(|bytes| value(bytes) & exponent == exponent)
+    let halves = |exponent: u16| {
+        numbers.chunks_exact(2).any(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]) & exponent == exponent)
     };
     let found = match dtype {
-        DType::F16 => any(2, 0x7c00),
-        DType::BF16 => any(2, 0x7f80),
-        _ => any(4, 0x7f80_0000),
+        DType::F16 => halves(0x7c00),
+        DType::BF16 => halves(0x7f80),
+        _ => numbers
+            .chunks_exact(4)
+            .any(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) & 0x7f80_0000 == 0x7f80_0000),
     };
     if found { Err(Error::permanent("it has numbers that are not finite")) } else { Ok(()) }
 }
