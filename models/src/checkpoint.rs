@@ -19,15 +19,14 @@ pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(crate) const SPECIAL_TOKENS: &str = "special_tokens_map.json";
 const PREPROCESSOR: &str = "preprocessor_config.json";
-
-/// Without one of these no vector is made. Weights have several names: [`files`].
-pub(crate) const NEEDED: [&str; 3] = [CONFIG, TOKENIZER, PREPROCESSOR];
+/// Holds what the former does, where transformers 5 saved a whole processor.
+const PROCESSOR: &str = "processor_config.json";
 
 /// The files, besides the weights, that decide a vector.
 pub(crate) const DECIDING: [&str; 8] = [
     CONFIG,
     PREPROCESSOR,
-    "processor_config.json",
+    PROCESSOR,
     SPECIAL_TOKENS,
     TOKENIZER,
     TOKENIZER_CONFIG,
@@ -78,11 +77,8 @@ fn open(dir: &Path) -> Result<Checkpoint> {
     if !dir.is_dir() {
         return Err(Error::permanent("there is no such folder; give a folder with a model's files, not a hub name"));
     }
-    let mut missing: Vec<&str> = NEEDED.into_iter().filter(|file| !dir.join(file).is_file()).collect();
-    let weights = files::main_file(|file| dir.join(file).is_file());
-    if weights.is_none() {
-        missing.push(files::KNOWN[0]);
-    }
+    let has = |file: &str| dir.join(file).is_file();
+    let missing = missing(has);
     if !missing.is_empty() {
         return Err(Error::permanent(format!(
             "{} missing; fetch all files of the model with `imagefleet models pull <model>` or `hf download <model> \
@@ -90,10 +86,17 @@ fn open(dir: &Path) -> Result<Checkpoint> {
             missing.join(", ")
         )));
     }
-    if let Some(index) = weights.filter(|weights| files::is_index(weights)) {
+    if let Some(index) = files::main_file(has).filter(|weights| files::is_index(weights)) {
         files::check_shards(dir, index)?;
     }
     Ok(Checkpoint { dir: dir.to_owned(), family: read_family(dir)? })
+}
+
+/// What a folder, or a hub, that `has` some files lacks for making vectors; by the first of its names where a file
+/// may have several.
+pub(crate) fn missing(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let needed = [&[CONFIG][..], &[TOKENIZER], &[PREPROCESSOR, PROCESSOR], &files::KNOWN];
+    needed.into_iter().filter(|names| !names.iter().any(|name| has(name))).map(|names| names[0]).collect()
 }
 
 /// The family that the config of `dir` names.

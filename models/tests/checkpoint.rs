@@ -41,6 +41,16 @@ fn a_missing_file_is_named_with_what_brings_it() {
 }
 
 #[test]
+fn a_whole_processor_stands_for_its_image_processor() {
+    let folder = Fixture::open("clip-tiny").copy();
+    let [old, new] = ["preprocessor_config.json", "processor_config.json"].map(|file| folder.path().join(file));
+    let settings = fs::read_to_string(&old).unwrap();
+    fs::remove_file(old).unwrap();
+    fs::write(new, format!(r#"{{"image_processor": {settings}}}"#)).unwrap();
+    open_checkpoint(folder.path()).unwrap();
+}
+
+#[test]
 fn a_model_of_another_family_is_refused_with_what_is_supported() {
     let folder = Fixture::open("clip-tiny").copy();
     edit_config(folder.path(), |config| config["model_type"] = json!("siglip"));

@@ -261,6 +261,7 @@ fn of_indexes() -> Vec<Case> {
         case(shards, all_in("model-00009-of-00009.safetensors"), &[INDEX, "model-00009-of-00009.safetensors missing"]),
         case(shards, all_in("../model-00001-of-00004.safetensors"), &[INDEX, "../model-00001"]),
         case(shards, all_in("/etc/passwd"), &[INDEX, "/etc/passwd"]),
+        case(shards, all_in("x/../../a.safetensors"), &[INDEX, "x/../../a.safetensors", "no file of this folder"]),
         case(shards, all_in("config.json"), &[INDEX, "config.json"]),
         case(shards, all_in("model-00001-of-00004.safetensors"), &[INDEX, "it is not there"]),
         case(shards, json(INDEX, |index| index["weight_map"] = json!({"a": 1})), &[INDEX]),

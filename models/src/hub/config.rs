@@ -48,7 +48,7 @@ impl HubConfig {
             offline: text("HF_HUB_OFFLINE")?.is_some_and(|value| is_true(&value)),
             certificates: folder("SSL_CERT_FILE"),
             longest_silence: Duration::from_secs(60),
-            first_pause: Duration::from_secs(1),
+            first_pause: Duration::from_millis(500),
         })
     }
 }

@@ -61,7 +61,7 @@ impl<'a> Client<'a> {
             .max_redirects_will_error(false)
             .user_agent(concat!("imagefleet/", env!("CARGO_PKG_VERSION")))
             .accept_encoding("identity")
-            .timeout_connect(Some(Duration::from_secs(15)))
+            .timeout_connect(Some(Duration::from_secs(10)))
             .timeout_recv_response(Some(config.longest_silence))
             .timeout_per_read(Some(config.longest_silence));
         if let Some(file) = &config.certificates {
@@ -72,6 +72,9 @@ impl<'a> Client<'a> {
                     _ => None,
                 })
                 .collect();
+            if certificates.is_empty() {
+                return Err(Error::permanent(format!("read certificates {}: it holds none", file.display())));
+            }
             let roots = RootCerts::new_with_certs(&certificates);
             agent = agent.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
@@ -285,5 +288,45 @@ fn next_url(from: &str, headers: &HeaderMap) -> Result<String> {
     match (to.starts_with("https://"), to.starts_with("http://") && from.starts_with("http://")) {
         (false, false) => Err(no(&format!("to {to}, which is not safe to follow"))),
         _ => Ok(to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn redirected(from: &str, to: &str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert("location", to.parse().unwrap());
+        next_url(from, &headers).ok()
+    }
+
+    #[test]
+    fn a_redirect_is_followed_within_the_host_and_to_safe_ones() {
+        let hub = "https://hub:8080/a/resolve/b";
+        assert_eq!(redirected(hub, "/api/x?y=z").unwrap(), "https://hub:8080/api/x?y=z");
+        assert_eq!(redirected(hub, "https://store/x?y=z").unwrap(), "https://store/x?y=z");
+        assert_eq!(redirected("http://hub/a", "http://store/x").unwrap(), "http://store/x");
+        for unsafe_one in ["http://store/x", "//store/x", "file:///etc/passwd", "x", ""] {
+            assert_eq!(redirected(hub, unsafe_one), None, "{unsafe_one}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        assert_eq!(origin("https://hub/a/b?c"), origin("https://hub"));
+        for other in ["http://hub", "https://hub:444", "https://hub.evil", "https://evil/hub"] {
+            assert_ne!(origin(other), origin("https://hub"), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_checksum_is_what_stands_in_the_tag() {
+        let mut headers = HeaderMap::new();
+        for (tag, expected) in [("\"ab12\"", "ab12"), ("W/\"ab12\"", "ab12"), ("ab12", "ab12")] {
+            headers.insert("etag", tag.parse().unwrap());
+            assert_eq!(hash_in(&headers, "etag").unwrap(), expected);
+        }
     }
 }

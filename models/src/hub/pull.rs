@@ -8,7 +8,7 @@ use super::{
     name::is_commit,
 };
 use crate::{
-    checkpoint::{DECIDING, NEEDED, file_error, open_checkpoint, read_family},
+    checkpoint::{DECIDING, file_error, missing, open_checkpoint, read_family},
     weights::files,
 };
 use imagefleet_common::{Error, Result};
@@ -88,13 +88,11 @@ fn pull_from_hub(model: &HubModel, config: &HubConfig, progress: &mut dyn FnMut(
 
 /// The file that the weights are in, or that names those.
 fn check_that_all_is_there(listing: &Listing) -> Result<&'static str> {
-    let missing: Vec<&str> = NEEDED.into_iter().filter(|file| !listing.has(file)).collect();
-    if !missing.is_empty() {
-        return Err(Error::permanent(format!("the hub has no {} for it", missing.join(", "))));
+    let has = |file: &str| listing.has(file);
+    match files::main_file(has) {
+        Some(weights) if missing(has).is_empty() => Ok(weights),
+        _ => Err(Error::permanent(format!("the hub has no {} for it", missing(has).join(", ")))),
     }
-    files::main_file(|file| listing.has(file)).ok_or_else(|| {
-        Error::permanent(format!("the hub has no weights for it; known are {}", files::KNOWN.join(", ")))
-    })
 }
 
 struct Pull<'a> {
