@@ -53,7 +53,7 @@ impl TorchFile {
         let Some(tensor) = self.tensors.get(name) else { return Err(Error::permanent("it is not there")) };
         let dtype = dtype(&tensor.storage.class)?;
         let storage = self.storage(&tensor.storage.file, dtype)?;
-        let numbers = gather(tensor, &storage, dtype.size_in_bytes())
+        let numbers = gather(tensor, storage, dtype.size_in_bytes())
             .ok_or_else(|| Error::permanent("it reaches beyond its storage"))?;
         Ok((dtype, numbers))
     }
@@ -95,7 +95,7 @@ fn dtype(class: &str) -> Result<DType> {
 }
 
 /// The tensor's elements of `size` bytes in its order. `None` where the storage does not have them all.
-fn gather(tensor: &StoredTensor, storage: &[u8], size: usize) -> Option<Vec<u8>> {
+fn gather(tensor: &StoredTensor, mut storage: Vec<u8>, size: usize) -> Option<Vec<u8>> {
     let StoredTensor { shape, strides, offset, .. } = tensor;
     let count = shape.iter().try_fold(1usize, |count, &side| count.checked_mul(side))?;
     // More numbers than there are stored would be a few, seen again and again.
@@ -107,7 +107,10 @@ fn gather(tensor: &StoredTensor, storage: &[u8], size: usize) -> Option<Vec<u8>>
     }
     if is_contiguous(shape, strides) {
         let start = offset.checked_mul(size)?;
-        return storage.get(start..start.checked_add(count * size)?).map(<[u8]>::to_vec);
+        let end = start.checked_add(count * size).filter(|&end| end <= storage.len())?;
+        storage.truncate(end);
+        storage.drain(..start);
+        return Some(storage);
     }
     let mut numbers = Vec::with_capacity(count * size);
     let mut at = vec![0; shape.len()];
@@ -144,7 +147,7 @@ mod tests {
     fn gathered(offset: usize, shape: &[usize], strides: &[usize]) -> Option<Vec<u8>> {
         let storage = Storage { class: "ByteStorage".to_owned(), file: "0".to_owned() };
         let tensor = StoredTensor { storage, offset, shape: shape.to_vec(), strides: strides.to_vec() };
-        gather(&tensor, &[0, 1, 2, 3, 4, 5], 1)
+        gather(&tensor, vec![0, 1, 2, 3, 4, 5], 1)
     }
 
     #[test]
