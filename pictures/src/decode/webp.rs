@@ -21,8 +21,12 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
     if decoder.size() != (width, height) {
         return Err(broken("the header gives two sizes"));
     }
-    let pixels = decoder.first_frame()?.as_chunks().0.iter().flat_map(|&[red, green, blue, _]| [red, green, blue]);
-    Ok(Rgb { width, height, pixels: pixels.collect() })
+    let mut pixels = vec![0; rgb_len(width, height)];
+    let (canvas, _) = decoder.first_frame()?.as_chunks::<4>();
+    for (pixel, &[red, green, blue, _]) in pixels.as_chunks_mut().0.iter_mut().zip(canvas) {
+        *pixel = [red, green, blue];
+    }
+    Ok(Rgb { width, height, pixels })
 }
 
 /// The canvas that the first chunk gives: of an extended file, of lossless data, or of lossy data.

@@ -54,7 +54,10 @@ impl Rows {
         samples: Samples,
     ) -> Result<Self, Rejection> {
         const ALL: &[Pass] = &[Pass { left: 0, top: 0, right: 1, down: 1 }];
-        let background = samples.background();
+        let mut pixels = vec![0; rgb_len(width, height)];
+        if samples.background() != [0; 3] {
+            pixels.as_chunks_mut().0.fill(samples.background());
+        }
         let [left, top, frame_width, frame_height] = frame.map(|side| side as usize);
         if frame_width == 0 || frame_height == 0 {
             return Err(broken("a frame without pixels"));
@@ -65,7 +68,7 @@ impl Rows {
         Ok(Self {
             samples,
             stride: width as usize,
-            pixels: background.into_iter().cycle().take(rgb_len(width, height)).collect(),
+            pixels,
             left,
             top,
             width: frame_width,
