@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its fixtures has failed")]
 
 use imagefleet_common::{ids::content_hash, ledger::Reason};
-use imagefleet_pictures::decode::{Limits, decode};
+use imagefleet_pictures::decode::{Limits, Rgb, decode, decode_over};
 use std::{fs, path::PathBuf};
 
 const LIMITS: Limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 23, max_side: 8192 };
@@ -51,6 +51,29 @@ fn every_picture_has_the_bytes_that_pillow_gives() {
         }
     }
     assert!(differing.is_empty(), "{differing:#?}");
+}
+
+#[test]
+fn a_pictures_memory_is_used_again_and_nothing_of_what_it_held_is_left() {
+    let mut picture = Rgb::default();
+    for name in small() {
+        let bytes = read(&name);
+        let whole = decode(&bytes, &LIMITS).unwrap();
+        let decoded = decode_over(&bytes, &LIMITS, None, &mut picture).unwrap();
+        assert_eq!((decoded.width, decoded.height, decoded.shrunk_by), (whole.width, whole.height, 1), "{name}");
+        assert_eq!(picture, whole, "{name}");
+    }
+}
+
+#[test]
+fn a_jpeg_is_shrunk_as_far_as_no_side_gets_too_short() {
+    let bytes = read("jpeg-photo.jpg");
+    let mut picture = Rgb::default();
+    for (least, shrunk_by, width, height) in [(241, 1, 320, 240), (120, 2, 160, 120), (33, 4, 80, 60), (1, 8, 40, 30)] {
+        let decoded = decode_over(&bytes, &LIMITS, Some(least), &mut picture).unwrap();
+        assert_eq!((decoded.width, decoded.height, decoded.shrunk_by), (320, 240, shrunk_by));
+        assert_eq!((picture.width, picture.height, picture.pixels.len() as u32), (width, height, 3 * width * height));
+    }
 }
 
 fn reason(bytes: &[u8], limits: &Limits) -> Reason {

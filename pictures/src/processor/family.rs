@@ -31,15 +31,12 @@ const OPENAI_STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 impl Family {
     /// Told by `image_processor_type`, or `feature_extractor_type` of older files; CLIP where neither is given.
     pub(super) fn of(config: &Map<String, Value>) -> Result<Self> {
-        for (key, old_suffix) in
-            [("image_processor_type", "ImageProcessor"), ("feature_extractor_type", "FeatureExtractor")]
-        {
+        // What stands behind the family's name says which backend saved the file, and how long ago, no more.
+        const SUFFIXES: [&str; 4] = ["ImageProcessorFast", "ImageProcessorPil", "ImageProcessor", "FeatureExtractor"];
+        for key in ["image_processor_type", "feature_extractor_type"] {
             let Some(kind) = config.get(key) else { continue };
             let name = kind.as_str().unwrap_or_default();
-            // The backend's name behind the processor's says which of the two saved the file, no more.
-            let name = ["ImageProcessorFast", "ImageProcessorPil", "ImageProcessor", old_suffix]
-                .iter()
-                .find_map(|suffix| name.strip_suffix(suffix));
+            let name = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
             return match name {
                 Some("CLIP") => Ok(Self::Clip),
                 Some("Siglip") => Ok(Self::Siglip),
