@@ -37,9 +37,10 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, Rejection> {
         canvas[start..start + frame_width].iter_mut().zip(&mut indices).for_each(|(pixel, index)| *pixel = index);
     }
     let palette = local.unwrap_or(global).as_chunks().0;
-    // The ramp of greys counts as no palette: all indices are greys then.
+    // The ramp of greys counts as no palette, without which all indices are greys.
     let is_ramp = palette.iter().enumerate().all(|(index, colour)| *colour == [index as u8; 3]);
-    let colours = Palette::new(if is_ramp { &[] } else { palette }).expect("a palette has 256 colours at most");
+    let colours = if is_ramp { Some(Palette::greys(8)) } else { Palette::new(palette) };
+    let colours = colours.expect("three bits of size make 256 colours at most");
     let mut pixels = Vec::with_capacity(rgb_len(width, height));
     for index in canvas {
         pixels.extend_from_slice(&colours.colour(index));

@@ -4,12 +4,9 @@
 pub(super) struct Palette(Box<[[u8; 3]; 256]>);
 
 impl Palette {
-    /// The given colours, and black for the indices beyond, as Pillow has it; greys if none are given. `None` for more
-    /// colours than there are indices.
+    /// The given colours, and black for the indices beyond, as Pillow has it. `None` for more colours than there are
+    /// indices.
     pub(super) fn new(colours: &[[u8; 3]]) -> Option<Self> {
-        if colours.is_empty() {
-            return Some(Self::greys(8));
-        }
         let mut palette = Box::new([[0; 3]; 256]);
         palette.get_mut(..colours.len())?.copy_from_slice(colours);
         Some(Self(palette))
