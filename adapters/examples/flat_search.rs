@@ -5,7 +5,7 @@
 use imagefleet_adapters::index::flat::FlatIndex;
 use imagefleet_common::{
     ids::{CollectionId, CorpusId},
-    job::spec::{CollectionSpec, Hnsw, IndexKind, IndexSection, Limits, Precision},
+    job::spec::{CollectionSpec, Decoding, Hnsw, IndexKind, IndexSection, Limits, Precision},
     ports::index::{Index, Payload, Point, Queries, Scope},
     work::ChunkRef,
 };
@@ -35,6 +35,7 @@ async fn main() {
         model_path: String::new(),
         revision: String::new(),
         precision: Precision::F32,
+        decoding: Decoding::Exact,
         preprocessing: String::new(),
         limits: Limits::default(),
         dims,

@@ -5,7 +5,7 @@
 use imagefleet_adapters::index::flat::FlatIndex;
 use imagefleet_common::{
     ids::{CollectionId, CorpusId},
-    job::spec::{CollectionSpec, Hnsw, IndexKind, IndexSection, Limits, Precision},
+    job::spec::{CollectionSpec, Decoding, Hnsw, IndexKind, IndexSection, Limits, Precision},
     ports::index::{Doomed, Hit, Index, Payload, Point, Queries, Scope},
     work::ChunkRef,
 };
@@ -22,6 +22,7 @@ fn spec(name: &str, kind: IndexKind) -> CollectionSpec {
         model_path: String::new(),
         revision: String::new(),
         precision: Precision::F32,
+        decoding: Decoding::Exact,
         preprocessing: String::new(),
         limits: Limits::default(),
         dims: DIMS,

@@ -11,7 +11,7 @@ use imagefleet_adapters::{
 };
 use imagefleet_common::{
     ids::{CollectionId, CorpusId},
-    job::spec::{CollectionSpec, IndexSection, Limits, Precision},
+    job::spec::{CollectionSpec, Decoding, IndexSection, Limits, Precision},
     ports::{
         index::{Index, Payload, Point, PointHead, Queries, Scope},
         layered::Layered,
@@ -61,6 +61,7 @@ fn spec() -> CollectionSpec {
         model_path: String::new(),
         revision: String::new(),
         precision: Precision::F32,
+        decoding: Decoding::Exact,
         preprocessing: String::new(),
         limits: Limits::default(),
         dims: DIMS,

@@ -5,7 +5,7 @@ use imagefleet_common::{
     Context, Error, Result,
     job::{
         file::{self, JobFile, Place},
-        spec::ModelIdentity,
+        spec::{Decoding, ModelIdentity},
     },
 };
 use imagefleet_coordinator::submit::Submission;
@@ -43,7 +43,7 @@ impl Opened {
             spec: spec.clone(),
             source_identity: self.source_identity()?,
             source: object_path(source)?,
-            model: identify(model)?,
+            model: identify(model, spec.model.decoding)?,
             articles: bytes,
             titles: u32::try_from(titles).permanent(|| format!("read articles {}", articles.display()))?,
             allow_delete: false,
@@ -62,13 +62,13 @@ impl Opened {
     }
 }
 
-/// What a model directory says of itself.
-pub(crate) fn identify(model: &Path) -> Result<ModelIdentity> {
+/// What a model directory says of itself, if pictures are decoded for it in this way.
+pub(crate) fn identify(model: &Path, decoding: Decoding) -> Result<ModelIdentity> {
     let checkpoint = open_checkpoint(model)?;
     Ok(ModelIdentity {
         path: text(model)?.to_owned(),
         revision: imagefleet_models::revision(model)?,
-        preprocessing: Processor::read(model)?.identity(),
+        preprocessing: Processor::read(model)?.with_decoding(decoding).identity(),
         dims: checkpoint.dims()?,
     })
 }

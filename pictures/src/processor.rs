@@ -7,14 +7,13 @@
 
 mod config;
 mod family;
+mod prepare;
 mod values;
 
-use crate::{
-    decode::Rgb,
-    resample::{Backend, Filter, Window, resize_window},
-};
+use crate::resample::{Backend, Filter};
 use config::Config;
-use imagefleet_common::{Context, Result};
+use imagefleet_common::{Context, Result, job::spec::Decoding};
+pub use prepare::Scratch;
 use std::{fmt, fs, path::Path};
 use values::Scaling;
 
@@ -28,6 +27,7 @@ pub struct Processor {
     filter: Filter,
     backend: Backend,
     scaling: Scaling,
+    decoding: Decoding,
     /// Sample → value, one table a channel: a byte has only 256 values.
     values: [[f32; 256]; 3],
 }
@@ -78,7 +78,7 @@ impl Processor {
         scaling: Scaling,
     ) -> Self {
         let values = scaling.table(backend);
-        Self { resize, crop, rounding, filter, backend, scaling, values }
+        Self { resize, crop, rounding, filter, backend, scaling, decoding: Decoding::Exact, values }
     }
 
     /// The same preprocessing with another backend's arithmetic.
@@ -86,6 +86,13 @@ impl Processor {
     pub fn with_backend(mut self, backend: Backend) -> Self {
         self.backend = backend;
         self.values = self.scaling.table(backend);
+        self
+    }
+
+    /// The same preprocessing of pictures decoded in another way.
+    #[must_use]
+    pub fn with_decoding(mut self, decoding: Decoding) -> Self {
+        self.decoding = decoding;
         self
     }
 
@@ -101,55 +108,23 @@ impl Processor {
             text += " rounded half to even";
         }
         text += &self.scaling.identity();
-        text + match self.backend {
+        text += match self.backend {
             Backend::Pillow => ", pillow 13",
             Backend::Torchvision => ", torchvision",
+        };
+        text + match self.decoding {
+            Decoding::Exact => "",
+            Decoding::Fast => ", fast decoding",
         }
     }
 
-    /// Width and height of what [`prepare`](Self::prepare) writes.
+    /// Width and height of what [`load`](Self::load) and [`prepare`](Self::prepare) write.
     pub fn size(&self) -> (u32, u32) {
         self.crop.unwrap_or(match self.resize {
             Resize::ShortestEdge(side) => (side, side),
             Resize::Exact { width, height } => (width, height),
         })
     }
-
-    /// Writes `3 × height × width` values, channel first.
-    ///
-    /// # Panics
-    /// If `out` has another length, or the picture no pixels.
-    pub fn prepare(&self, picture: &Rgb, out: &mut [f32]) {
-        let square = self.crop(picture);
-        let (pixels, _) = square.pixels.as_chunks::<3>();
-        assert_eq!(out.len(), 3 * pixels.len(), "the caller gives room for 3 x height x width values");
-        for (channel, plane) in out.chunks_exact_mut(pixels.len()).enumerate() {
-            let values = &self.values[channel];
-            for (value, pixel) in plane.iter_mut().zip(pixels) {
-                *value = values[usize::from(pixel[channel])];
-            }
-        }
-    }
-
-    /// The picture resized and cropped, still as bytes.
-    pub fn crop(&self, picture: &Rgb) -> Rgb {
-        let (width, height) = match self.resize {
-            Resize::Exact { width, height } => (width, height),
-            Resize::ShortestEdge(side) if picture.width <= picture.height => {
-                (side, longer(side, picture.width, picture.height))
-            }
-            Resize::ShortestEdge(side) => (longer(side, picture.height, picture.width), side),
-        };
-        let (crop_width, crop_height) = self.size();
-        let (left, top) = (self.rounding.half(width - crop_width), self.rounding.half(height - crop_height));
-        let window = Window { left, top, width: crop_width, height: crop_height };
-        resize_window(picture, width, height, window, self.filter, self.backend)
-    }
-}
-
-/// The longer side of the resized picture: `int(side * long / short)` in Python.
-fn longer(side: u32, short: u32, long: u32) -> u32 {
-    (f64::from(side) * f64::from(long) / f64::from(short)) as u32
 }
 
 impl Rounding {

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its fixtures has failed")]
 
-use imagefleet_common::ids::content_hash;
+use imagefleet_common::{ids::content_hash, job::spec::Decoding};
 use imagefleet_pictures::{
     decode::{Limits, Rgb, decode},
-    processor::Processor,
+    processor::{Processor, Scratch},
     resample::{Backend, Filter, Window, resize, resize_window},
 };
 use serde_json::{Value, json};
@@ -19,9 +19,14 @@ fn expected(name: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(fixtures().join(name)).unwrap()).unwrap()
 }
 
+const LIMITS: Limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 23, max_side: 8192 };
+
 fn picture(name: &Value) -> Rgb {
-    let limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 23, max_side: 8192 };
-    decode(&fs::read(fixtures().join(name.as_str().unwrap())).unwrap(), &limits).unwrap()
+    decode(&file(name.as_str().unwrap()), &LIMITS).unwrap()
+}
+
+fn file(name: &str) -> Vec<u8> {
+    fs::read(fixtures().join(name)).unwrap()
 }
 
 fn number(value: &Value) -> u32 {
@@ -141,6 +146,61 @@ fn preparing_gives_the_values_that_transformers_gives_with_torchvision() {
     assert_prepared_as("torchvision.json", Backend::Torchvision);
 }
 
+/// The values and the size of a picture, whatever was in the memory before.
+fn load(processor: &Processor, name: &str, scratch: &mut Scratch) -> (Vec<f32>, (u32, u32)) {
+    let (width, height) = processor.size();
+    let mut tensor = vec![f32::NAN; 3 * (width * height) as usize];
+    let size = processor.load(&file(name), &LIMITS, scratch, &mut tensor).unwrap();
+    (tensor, size)
+}
+
+#[test]
+fn loading_one_picture_after_another_in_the_same_memory_gives_what_each_gives_alone() {
+    let mut scratch = Scratch::default();
+    let names: Vec<String> = expected("pillow.json")["pictures"].as_object().unwrap().keys().cloned().collect();
+    for name in names.iter().chain(names.iter().rev()) {
+        let picture = picture(&name.as_str().into());
+        let mut tensor = vec![0.0; 3 * 32 * 32];
+        clip(32).prepare(&picture, &mut tensor);
+        assert_eq!(load(&clip(32), name, &mut scratch), (tensor, (picture.width, picture.height)), "{name}");
+        // A picture that is refused half-way leaves nothing behind.
+        let cut = &file(name)[..file(name).len() / 2];
+        let _ = clip(32).load(cut, &LIMITS, &mut scratch, &mut vec![0.0; 3 * 32 * 32]);
+    }
+}
+
+/// Leaves samples as they are: from 0 to 255.
+fn levels(side: u32, decoding: Decoding) -> Processor {
+    let config = json!({"size": side, "crop_size": side, "do_rescale": false, "do_normalize": false});
+    Processor::from_json(&config.to_string()).unwrap().with_decoding(decoding)
+}
+
+#[test]
+fn fast_decoding_is_a_little_off_where_a_jpeg_has_pixels_to_spare_and_exact_elsewhere() {
+    let mut scratch = Scratch::default();
+    let mut compare = |name: &str, side| {
+        let (exact, size) = load(&levels(side, Decoding::Exact), name, &mut scratch);
+        let (fast, fast_size) = load(&levels(side, Decoding::Fast), name, &mut scratch);
+        assert_eq!(fast_size, size, "{name}: the size is the picture's own");
+        let off = exact.iter().zip(&fast).map(|(exact, fast)| f64::from((exact - fast).abs()));
+        off.clone().sum::<f64>() / off.count() as f64
+    };
+    // 320 x 240: with one pixel less to spare each of these would be decoded at twice the size.
+    for (side, most) in [(80, 2.0), (40, 2.0), (20, 2.0)] {
+        let off = compare("jpeg-photo.jpg", side);
+        assert!(off > 0.0 && off < most, "{side}: {off}");
+    }
+    assert_eq!(compare("jpeg-photo.jpg", 81), 0.0);
+    // Odd sides, inks, grey: all are shrunk as well.
+    for name in ["jpeg-portrait.jpg", "jpeg-low-quality.jpg", "jpeg-restarts.jpg", "jpeg-cmyk.jpg", "jpeg-grey.jpg"] {
+        let off = compare(name, 12);
+        assert!(off > 0.0 && off < 3.0, "{name}: {off}");
+    }
+    for name in ["webp-lossy-large.webp", "png-rgb.png", "gif-plain.gif", "bmp-24.bmp"] {
+        assert_eq!(compare(name, 4), 0.0, "{name}");
+    }
+}
+
 #[test]
 fn old_and_new_forms_of_a_file_mean_the_same() {
     let forms = [
@@ -191,8 +251,10 @@ fn whatever_changes_a_value_changes_the_identity() {
         json!({"image_processor_type": "JinaCLIPImageProcessor", "size": 224}),
     ];
     let identity = |change: &Value| Processor::from_json(&change.to_string()).unwrap().identity();
-    let identities: std::collections::BTreeSet<String> = changes.iter().map(identity).collect();
-    assert_eq!(identities.len(), changes.len(), "{identities:#?}");
+    let mut identities: std::collections::BTreeSet<String> = changes.iter().map(identity).collect();
+    identities.insert(clip(224).with_decoding(Decoding::Fast).identity());
+    assert_eq!(identities.len(), changes.len() + 1, "{identities:#?}");
+    assert_eq!(clip(224).with_decoding(Decoding::Exact).identity(), clip(224).identity());
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Engines: a loaded model with its thread, its processor and the pipeline in front of it. One per model, shared.
 
 use crate::pipeline::{Pipeline, stats::Stats};
-use imagefleet_common::{Error, Result, job::spec::CollectionSpec};
+use imagefleet_common::{
+    Error, Result,
+    job::spec::{CollectionSpec, Decoding},
+};
 use imagefleet_models::Encoder;
 use imagefleet_pictures::processor::Processor;
 use std::{
@@ -13,13 +16,16 @@ use std::{
 /// Loads the encoder of a model directory. Called on a thread that may block.
 pub type Load = dyn Fn(&Path) -> Result<Box<dyn Encoder>> + Send + Sync;
 
+/// A model that some task is loading, or has loaded.
+type Loading = Arc<tokio::sync::OnceCell<Arc<Pipeline>>>;
+
 /// The models of this worker, loaded when they are first needed.
 pub struct Engines {
     load: Arc<Load>,
     decoders: usize,
     stats: Arc<Stats>,
-    /// By revision.
-    loaded: Mutex<HashMap<String, Arc<tokio::sync::OnceCell<Arc<Pipeline>>>>>,
+    /// By revision, and by how pictures are decoded for it.
+    loaded: Mutex<HashMap<(String, Decoding), Loading>>,
 }
 
 impl Engines {
@@ -36,16 +42,16 @@ impl Engines {
     pub async fn pipeline(&self, collection: &CollectionSpec) -> Result<Arc<Pipeline>> {
         let cell = {
             let mut loaded = self.loaded.lock().expect("nothing panics while it holds this lock");
-            Arc::clone(loaded.entry(collection.revision.clone()).or_default())
+            Arc::clone(loaded.entry((collection.revision.clone(), collection.decoding)).or_default())
         };
         cell.get_or_try_init(|| self.start(collection)).await.cloned()
     }
 
     async fn start(&self, collection: &CollectionSpec) -> Result<Arc<Pipeline>> {
-        let (load, path) = (Arc::clone(&self.load), collection.model_path.clone());
+        let (load, path, decoding) = (Arc::clone(&self.load), collection.model_path.clone(), collection.decoding);
         let opened = tokio::task::spawn_blocking(move || {
             let path = Path::new(&path);
-            Ok((load(path)?, Processor::read(path)?))
+            Ok((load(path)?, Processor::read(path)?.with_decoding(decoding)))
         });
         let (encoder, processor) =
             opened.await.map_err(|error| Error::permanent("load the model").because(error)).flatten()?;

@@ -13,7 +13,9 @@ use crate::{
 use imagefleet_common::{
     Context, Error, Result,
     ids::{CollectionId, CorpusId},
-    job::spec::{CollectionSpec, CorpusSection, CorpusSpec, IndexSection, Layout, Limits, ModelIdentity, Precision},
+    job::spec::{
+        CollectionSpec, CorpusSection, CorpusSpec, Decoding, IndexSection, Layout, Limits, ModelIdentity, Precision,
+    },
     ports::index::{Point, Scope},
     work::ChunkRef,
 };
@@ -78,7 +80,7 @@ fn origin(folder: &Path, name: &str, model: Option<&str>) -> Result<Origin> {
     let path = folder.join(COLLECTION);
     let id = CollectionId(name.to_owned());
     if let Some(model) = model {
-        let ModelIdentity { path, revision, preprocessing, dims } = identify(&folder_of(model)?)?;
+        let ModelIdentity { path, revision, preprocessing, dims } = identify(&folder_of(model)?, Decoding::Exact)?;
         let section = CorpusSection {
             name: name.to_owned(),
             source: String::new(),
@@ -94,6 +96,7 @@ fn origin(folder: &Path, name: &str, model: Option<&str>) -> Result<Origin> {
             model_path: path,
             revision,
             precision: Precision::default(),
+            decoding: Decoding::Exact,
             preprocessing,
             limits: Limits::default(),
             dims,

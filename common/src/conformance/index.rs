@@ -7,7 +7,7 @@
 use crate::{
     error::Result,
     ids::{CollectionId, CorpusId, Epoch},
-    job::spec::{CollectionSpec, Hnsw, IndexKind, IndexSection, Limits, Precision},
+    job::spec::{CollectionSpec, Decoding, Hnsw, IndexKind, IndexSection, Limits, Precision},
     ports::index::{Attribution, Doomed, Hit, Index, Payload, Point, PointHead, Queries, Scope, Stored},
     work::ChunkRef,
 };
@@ -46,6 +46,7 @@ fn collection(name: &str) -> CollectionSpec {
         model_path: "model".into(),
         revision: "0123456789abcdef".into(),
         precision: Precision::F32,
+        decoding: Decoding::Exact,
         preprocessing: "none".into(),
         limits: Limits::default(),
         dims: DIMS,

@@ -3,7 +3,7 @@
 
 use crate::{
     ids::{CollectionId, CorpusId, JobId, SessionId},
-    job::spec::{CollectionSpec, CorpusSpec, IndexSection, Layout, Limits, Precision},
+    job::spec::{CollectionSpec, CorpusSpec, Decoding, IndexSection, Layout, Limits, Precision},
     ledger::{Counts, Reason, RejectedRow},
     ports::{
         broker::Message,
@@ -71,6 +71,7 @@ fn collection(corpus: &CorpusSpec, model: &str) -> CollectionSpec {
         model_path: format!("models/{model}"),
         revision: model.into(),
         precision: Precision::F32,
+        decoding: Decoding::Exact,
         preprocessing: "none".into(),
         limits: Limits::default(),
         dims: 4,

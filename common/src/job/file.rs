@@ -11,7 +11,7 @@ mod table;
 mod tests;
 
 use super::spec::{
-    ArticlesSection, CorpusSection, Hnsw, IndexKind, IndexSection, JobSpec, Layout, Limits, ModelSection,
+    ArticlesSection, CorpusSection, Decoding, Hnsw, IndexKind, IndexSection, JobSpec, Layout, Limits, ModelSection,
     OutputSection, Precision, RerankSection, RetrievalSection, default_batch, default_pictures,
 };
 use crate::error::{Context, Error, Result};
@@ -172,10 +172,12 @@ impl Reader<'_> {
             files.model = self.directory(path, Allowed);
         }
         let precision = section.choice("precision", Optional, &[("f32", Precision::F32)]);
+        let decoding = section.choice("decoding", Optional, &[("exact", Decoding::Exact), ("fast", Decoding::Fast)]);
         let batch = section.integer("batch", 1..=1024).unwrap_or_else(default_batch);
         section.close();
         let precision = precision.map_or_else(Precision::default, |precision| precision.value);
-        ModelSection { path: value(path), precision, batch }
+        let decoding = decoding.map_or_else(Decoding::default, |decoding| decoding.value);
+        ModelSection { path: value(path), precision, decoding, batch }
     }
 
     fn articles(&self, section: Section<'_>, files: &mut Files) -> ArticlesSection {

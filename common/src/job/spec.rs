@@ -89,6 +89,8 @@ pub struct ModelSection {
     pub path: String,
     #[serde(default)]
     pub precision: Precision,
+    #[serde(default)]
+    pub decoding: Decoding,
     /// Pictures a batch.
     #[serde(default = "default_batch")]
     pub batch: usize,
@@ -103,6 +105,17 @@ pub fn default_batch() -> usize {
 pub enum Precision {
     #[default]
     F32,
+}
+
+/// How pictures become pixels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decoding {
+    /// As the model's reference does, to the last bit.
+    #[default]
+    Exact,
+    /// JPEG at a half, a quarter or an eighth of its size where that is enough for the model: vectors differ a little.
+    Fast,
 }
 
 /// Storage settings: they belong to the collection and are fixed by the job that creates it.
@@ -301,6 +314,9 @@ pub struct CollectionSpec {
     /// Hash of the model's files.
     pub revision: String,
     pub precision: Precision,
+    /// Named in `preprocessing` too.
+    #[serde(default)]
+    pub decoding: Decoding,
     /// The processor's canonical text.
     pub preprocessing: String,
     pub limits: Limits,
@@ -334,6 +350,7 @@ impl CollectionSpec {
             model_path: path,
             revision,
             precision,
+            decoding: spec.model.decoding,
             preprocessing,
             limits,
             dims,

@@ -3,7 +3,10 @@
 use super::{Buffers, Candidate, Fate, Found, Packed, Raw, Ready, Request, stats::Stats};
 use bytes::Bytes;
 use imagefleet_common::{job::spec::Limits, ledger::Rejection};
-use imagefleet_pictures::{archive::zip, decode::decode, processor::Processor};
+use imagefleet_pictures::{
+    archive::zip,
+    processor::{Processor, Scratch},
+};
 use std::{
     sync::{Arc, Mutex, mpsc::SyncSender},
     time::Instant,
@@ -21,12 +24,13 @@ pub(super) struct Decoder {
 impl Decoder {
     /// Decodes until the pipeline is dropped.
     pub(super) fn run(self) {
+        let mut scratch = Scratch::default();
         while let Some(raw) = self.next() {
             if raw.origin.is_gone() {
                 continue;
             }
             let start = Instant::now();
-            let decoded = self.pixels(&raw.candidate, raw.packed, &raw.limits);
+            let decoded = self.pixels(&raw.candidate, raw.packed, &raw.limits, &mut scratch);
             self.stats.decode.add(start, 1);
             drop(raw.budget);
             let (candidate, origin, slot) = (raw.candidate, raw.origin, raw.slot);
@@ -46,14 +50,25 @@ impl Decoder {
         self.raws.lock().expect("decoding happens outside this lock").blocking_recv()
     }
 
-    fn pixels(&self, candidate: &Candidate, packed: Packed, limits: &Limits) -> Result<(Found, Vec<f32>), Rejection> {
+    fn pixels(
+        &self,
+        candidate: &Candidate,
+        packed: Packed,
+        limits: &Limits,
+        scratch: &mut Scratch,
+    ) -> Result<(Found, Vec<f32>), Rejection> {
         let (bytes, offset, length, crc32) = unpack(packed, limits)?;
-        let picture = decode(&bytes, limits)?;
-        tracing::trace!(key = candidate.key, width = picture.width, height = picture.height, "decoded");
         let (width, height) = self.processor.size();
         let mut pixels = self.buffers.take(3 * width as usize * height as usize);
-        self.processor.prepare(&picture, &mut pixels);
-        Ok((Found { offset, length, crc32, width: picture.width, height: picture.height }, pixels))
+        let (width, height) = match self.processor.load(&bytes, limits, scratch, &mut pixels) {
+            Ok(size) => size,
+            Err(rejection) => {
+                self.buffers.give(pixels);
+                return Err(rejection);
+            }
+        };
+        tracing::trace!(key = candidate.key, width, height, "decoded");
+        Ok((Found { offset, length, crc32, width, height }, pixels))
     }
 }
 

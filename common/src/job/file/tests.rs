@@ -62,7 +62,7 @@ fn refuses(line: &str, by: &str, message: &str) {
 fn a_small_file_gets_every_default() {
     let JobFile { spec, .. } = accepted(SMALL);
     assert_eq!(spec.model.batch, 32);
-    assert_eq!(spec.model.precision, Precision::F32);
+    assert_eq!((spec.model.precision, spec.model.decoding), (Precision::F32, Decoding::Exact));
     assert_eq!(spec.index.kind, IndexKind::FlatIp);
     assert_eq!(spec.index.hnsw, Hnsw { m: 32, ef_construct: 128, ef_search: 128 });
     assert_eq!(spec.limits, Limits { max_bytes: 64 << 20, max_pixels: 100_000_000, max_side: 65_500 });
@@ -79,7 +79,7 @@ fn every_key_of_a_full_file_reaches_the_spec() {
         name = "full_1.0"
         priority = -3
         corpus = { name = "y", source = "photos", layout = "yfcc", shards = "z/*.zip", metadata = "m/{shard}.gz", pictures = ["*.jpg"] }
-        model = { path = "model", precision = "f32", batch = 1_024 }
+        model = { path = "model", precision = "f32", decoding = "fast", batch = 1_024 }
         articles.file = "articles.csv"
         retrieval.candidates = 25
         output.directory = "out"
@@ -99,7 +99,7 @@ fn every_key_of_a_full_file_reaches_the_spec() {
     assert_eq!((spec.corpus.layout, spec.corpus.pictures), (Layout::Yfcc, vec!["*.jpg".to_owned()]));
     assert_eq!(spec.corpus.shards.as_deref(), Some("z/*.zip"));
     assert_eq!(spec.corpus.metadata.as_deref(), Some("m/{shard}.gz"));
-    assert_eq!((spec.model.batch, spec.retrieval.candidates), (1024, 25));
+    assert_eq!((spec.model.decoding, spec.model.batch, spec.retrieval.candidates), (Decoding::Fast, 1024, 25));
     assert_eq!(
         spec.index,
         IndexSection { kind: IndexKind::Hnsw, hnsw: Hnsw { m: 16, ef_construct: 200, ef_search: 64 } }
@@ -134,6 +134,7 @@ fn the_documented_file_is_accepted_and_spells_out_the_defaults() {
     assert_eq!(with.corpus.metadata.as_deref(), with.corpus.layout.default_metadata());
     assert_eq!(with.corpus.pictures, default_pictures());
     assert_eq!((with.model.batch, with.model.precision), (default_batch(), Precision::default()));
+    assert_eq!(with.model.decoding, Decoding::default());
 }
 
 #[test]
@@ -221,6 +222,11 @@ fn a_name_that_is_not_known_is_refused_with_those_that_are() {
         "[articles]",
         "precision = \"f8\"\n[articles]",
         "job.toml:12:13: model.precision: found \"f8\", expected \"f32\"",
+    );
+    refuses(
+        "[articles]",
+        "decoding = \"quick\"\n[articles]",
+        "job.toml:12:12: model.decoding: found \"quick\", expected one of \"exact\", \"fast\"",
     );
 }
 
