@@ -1,4 +1,6 @@
 //! CLIP's text tower: ids → features, before they are scaled to unit length.
+//!
+//! As tensors; on the CPU it becomes a [`super::cpu::Text`].
 
 use super::config::{PooledPosition, TextConfig};
 use crate::{
@@ -11,13 +13,13 @@ use imagefleet_common::Result;
 
 pub(super) struct TextTower {
     /// vocabulary × width
-    tokens: Tensor,
+    pub(super) tokens: Tensor,
     /// positions × width
-    positions: Tensor,
-    blocks: Vec<Block>,
-    norm: LayerNorm,
-    projection: Linear,
-    pooled: PooledPosition,
+    pub(super) positions: Tensor,
+    pub(super) blocks: Vec<Block>,
+    pub(super) norm: LayerNorm,
+    pub(super) projection: Linear,
+    pub(super) pooled: PooledPosition,
     device: Device,
 }
 

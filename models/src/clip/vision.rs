@@ -1,4 +1,6 @@
 //! CLIP's picture tower: pixels → features, before they are scaled to unit length.
+//!
+//! As tensors; on the CPU it becomes a [`super::cpu::Vision`].
 
 use super::config::VisionConfig;
 use crate::{
@@ -11,18 +13,18 @@ use imagefleet_common::{Context, Result};
 
 pub(super) struct VisionTower {
     /// A convolution whose stride is its kernel, as a product over flattened patches.
-    patches: Linear,
+    pub(super) patches: Linear,
     /// 1 × 1 × width: stands before the patches, and becomes the picture's feature.
-    class: Tensor,
+    pub(super) class: Tensor,
     /// (1 + patches) × width
-    positions: Tensor,
+    pub(super) positions: Tensor,
     /// transformers' name of it is misspelt, and so is the tensors'.
-    before: LayerNorm,
-    blocks: Vec<Block>,
-    after: LayerNorm,
-    projection: Linear,
-    side: usize,
-    patch: usize,
+    pub(super) before: LayerNorm,
+    pub(super) blocks: Vec<Block>,
+    pub(super) after: LayerNorm,
+    pub(super) projection: Linear,
+    pub(super) side: usize,
+    pub(super) patch: usize,
     device: Device,
 }
 
@@ -66,21 +68,33 @@ impl VisionTower {
     }
 }
 
-/// Pictures × 3 × side × side → (pictures · patches) × (3 · patch · patch), patches row by row; what does not
-/// fill a patch is left out.
+/// Pictures × 3 × side × side → (pictures · patches) × (3 · patch · patch).
 fn cut_into_patches(pixels: &[f32], side: usize, patch: usize) -> Vec<f32> {
-    let grid = side / patch;
     let mut patches = Vec::with_capacity(pixels.len());
     for picture in pixels.chunks_exact(3 * side * side) {
-        for (down, across) in (0..grid).flat_map(|down| (0..grid).map(move |across| (down, across))) {
-            for channel in picture.chunks_exact(side * side) {
-                for row in channel.chunks_exact(side).skip(down * patch).take(patch) {
-                    patches.extend_from_slice(&row[across * patch..][..patch]);
-                }
-            }
-        }
+        patch_corners(side, patch).for_each(|corner| {
+            patch_rows(picture, side, patch, corner).for_each(|row| patches.extend_from_slice(row));
+        });
     }
     patches
+}
+
+/// (down, across) of a picture's patches, row by row; what does not fill a patch is left out.
+pub(super) fn patch_corners(side: usize, patch: usize) -> impl Iterator<Item = (usize, usize)> {
+    let grid = side / patch;
+    (0..grid * grid).map(move |index| (index / grid * patch, index % grid * patch))
+}
+
+/// The rows of a picture's patch, `patch` numbers each, its channels one after the other.
+pub(super) fn patch_rows(
+    picture: &[f32],
+    side: usize,
+    patch: usize,
+    (down, across): (usize, usize),
+) -> impl Iterator<Item = &[f32]> {
+    let rows =
+        picture.chunks_exact(side * side).flat_map(move |channel| channel.chunks_exact(side).skip(down).take(patch));
+    rows.map(move |row| &row[across..][..patch])
 }
 
 #[cfg(test)]

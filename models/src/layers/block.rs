@@ -18,12 +18,12 @@ pub(crate) struct BlockShape {
 }
 
 pub(crate) struct Block {
-    before_attention: LayerNorm,
-    attention: Attention,
-    before_inner: LayerNorm,
-    inner: Linear,
-    activation: Activation,
-    outer: Linear,
+    pub(super) before_attention: LayerNorm,
+    pub(super) attention: Attention,
+    pub(super) before_inner: LayerNorm,
+    pub(super) inner: Linear,
+    pub(super) activation: Activation,
+    pub(super) outer: Linear,
 }
 
 impl Block {
@@ -49,7 +49,7 @@ impl Block {
     /// rows × width → the same, where each `length` rows are one sequence.
     pub(crate) fn forward(&self, x: &Tensor, length: usize) -> candle_core::Result<Tensor> {
         let x = (x + self.attention.forward(&self.before_attention.forward(x)?, length)?)?;
-        let inner = self.inner.forward_then(&self.before_inner.forward(&x)?, self.activation)?;
-        x + self.outer.forward(&inner)?
+        let inner = self.inner.forward(&self.before_inner.forward(&x)?)?;
+        x + self.outer.forward(&self.activation.of(inner)?)?
     }
 }

@@ -1,14 +1,13 @@
 //! `x · Wᵀ + b`.
 
-use super::Activation;
 use crate::weights::Weights;
 use candle_core::Tensor;
 use imagefleet_common::{Context, Result};
 
 pub(crate) struct Linear {
     /// out × in, as stored: the product reads it transposed, without a copy.
-    weight: Tensor,
-    bias: Option<Tensor>,
+    pub(super) weight: Tensor,
+    pub(super) bias: Option<Tensor>,
 }
 
 impl Linear {
@@ -36,16 +35,15 @@ impl Linear {
         Ok(Self::of(weight, Some(bias)))
     }
 
-    /// rows × in → rows × out
-    pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        self.forward_then(x, Activation::None)
+    pub(crate) fn outputs(&self) -> candle_core::Result<usize> {
+        self.weight.dim(0)
     }
 
-    /// rows × in → rows × out, with an activation after the bias.
-    pub(crate) fn forward_then(&self, x: &Tensor, activation: Activation) -> candle_core::Result<Tensor> {
+    /// rows × in → rows × out
+    pub(crate) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let product = x.matmul(&self.weight.t()?)?;
         match &self.bias {
-            Some(bias) => activation.after_bias(product, bias),
+            Some(bias) => product.broadcast_add(bias),
             None => Ok(product),
         }
     }

@@ -1,15 +1,15 @@
 //! Layers that model families share, in f32, on packed rows.
 //!
-//! Activations are `rows × width` and contiguous, a row being one token of one sequence, sequences one after
-//! the other; only [`attention`] sees where a sequence begins. On the CPU the steps between matrix products
-//! are single passes over all cores; on other devices they are candle's tensor operations.
+//! Activations are `rows × width`, a row being one token of one sequence, sequences one after the other; only
+//! attention sees where a sequence begins. A checkpoint is read into layers of candle's tensors, which compute on
+//! any device; on the CPU they are packed into those of [`cpu`], which do the same faster.
 
-pub(crate) mod activation;
-pub(crate) mod attention;
-pub(crate) mod block;
-pub(crate) mod layer_norm;
-pub(crate) mod linear;
-mod rows;
+mod activation;
+mod attention;
+mod block;
+pub(crate) mod cpu;
+mod layer_norm;
+mod linear;
 
 pub(crate) use activation::Activation;
 pub(crate) use attention::{Attention, Visible};
