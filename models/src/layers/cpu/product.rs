@@ -140,9 +140,12 @@ impl Task for Multiply<'_> {
                 for tile in 0..tiles {
                     // Tiles as equal as can be: none is left with a single row.
                     let rows = tile * left.rows() / tiles..(tile + 1) * left.rows() / tiles;
+                    // Weights come from memory, and in time where each tile asks for its share of the next ones.
+                    let share = |tile: usize| inner.start + tile * inner.len() / tiles;
+                    let next = share(tile)..share(tile + 1);
                     match wide {
-                        2 => self.tile_of::<L, 2>(rows, panel, inner.clone()),
-                        _ => self.tile_of::<L, 1>(rows, panel, inner.clone()),
+                        2 => self.tile_of::<L, 2>(rows, panel, inner.clone(), next),
+                        _ => self.tile_of::<L, 1>(rows, panel, inner.clone(), next),
                     }
                 }
                 if inner.end == right.inner {
@@ -156,11 +159,17 @@ impl Task for Multiply<'_> {
 
 impl Multiply<'_> {
     #[inline(always)]
-    fn tile_of<L: Lanes, const WIDE: usize>(&self, rows: Range<usize>, panel: usize, inner: Range<usize>) {
+    fn tile_of<L: Lanes, const WIDE: usize>(
+        &self,
+        rows: Range<usize>,
+        panel: usize,
+        inner: Range<usize>,
+        next: Range<usize>,
+    ) {
         macro_rules! by_height {
             ($($height:literal)*) => {
                 match rows.len() {
-                    $($height if $height <= L::ROWS => self.tile::<L, $height, WIDE>(rows.start, panel, inner),)*
+                    $($height if $height <= L::ROWS => self.tile::<L, $height, WIDE>(rows.start, panel, inner, next),)*
                     height => unreachable!("a tile of {height} rows"),
                 }
             };
@@ -168,9 +177,16 @@ impl Multiply<'_> {
         by_height!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
     }
 
-    /// Adds the terms `inner` to `HEIGHT` rows from `row` on and `WIDE` panels from `panel` on.
+    /// Adds the terms `inner` to `HEIGHT` rows from `row` on and `WIDE` panels from `panel` on, and asks for the
+    /// terms `next` of the panels after these.
     #[inline(always)]
-    fn tile<L: Lanes, const HEIGHT: usize, const WIDE: usize>(&self, row: usize, panel: usize, inner: Range<usize>) {
+    fn tile<L: Lanes, const HEIGHT: usize, const WIDE: usize>(
+        &self,
+        row: usize,
+        panel: usize,
+        inner: Range<usize>,
+        next: Range<usize>,
+    ) {
         let mut sums = [[L::splat(0.0); WIDE]; HEIGHT];
         if inner.start > 0 {
             for (r, sums) in sums.iter_mut().enumerate() {
@@ -184,7 +200,14 @@ impl Multiply<'_> {
             &self.right.chunks[first + inner.start..first + inner.end]
         });
         let left: [&[f32]; HEIGHT] = std::array::from_fn(|r| &self.left.row(row + r)[inner.clone()]);
+        let ahead: [*const Chunk; WIDE] = std::array::from_fn(|w| {
+            let first = (panel + WIDE + w) * self.right.inner + next.start;
+            self.right.chunks.as_ptr().wrapping_add(first)
+        });
         for k in 0..inner.len() {
+            if k < next.len() {
+                ahead.iter().for_each(|ahead| L::prefetch(ahead.wrapping_add(k)));
+            }
             // SAFETY: all of these slices are as long as `inner`.
             let right: [L; WIDE] = std::array::from_fn(|w| L::load(unsafe { &right[w].get_unchecked(k).0 }));
             for (sums, left) in sums.iter_mut().zip(&left) {

@@ -41,6 +41,10 @@ pub(super) trait Lanes:
     /// `positive` in the lanes where self ≥ 0, `other` in the rest.
     fn choose(self, positive: Self, other: Self) -> Self;
 
+    /// Asks for a chunk that will be read soon, which need not exist.
+    #[inline(always)]
+    fn prefetch(_from: *const Chunk) {}
+
     /// Reads up to 16 numbers, and zeros for the rest.
     #[inline(always)]
     fn load_part(from: &[f32]) -> Self {
@@ -199,7 +203,7 @@ impl Lanes for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{LANES, Lanes, Task};
+    use super::{Chunk, LANES, Lanes, Task};
     use std::{
         arch::x86_64::*,
         ops::{Add, Div, Mul, Sub},
@@ -262,6 +266,11 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn prefetch(from: *const Chunk) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+        }
+
+        #[inline(always)]
         fn splat(x: f32) -> Self {
             Self(unsafe { _mm512_set1_ps(x) })
         }
@@ -318,6 +327,11 @@ mod x86 {
                 _mm256_storeu_ps(lower.as_mut_ptr(), self.0);
                 _mm256_storeu_ps(upper.as_mut_ptr(), self.1);
             }
+        }
+
+        #[inline(always)]
+        fn prefetch(from: *const Chunk) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
         }
 
         #[inline(always)]
