@@ -1,10 +1,10 @@
 //! From a job file to what the coordinator takes: everything it names is found, read and hashed.
 
-use crate::{args::Global, data_dir::DataDir};
+use crate::{args::Global, data_dir::DataDir, models::folder_of};
 use imagefleet_common::{
     Context, Error, Result,
     job::{
-        file::{self, JobFile, Place},
+        file::{self, JobFile, ModelAt, Place},
         spec::{Decoding, ModelIdentity},
     },
 };
@@ -43,7 +43,10 @@ impl Opened {
             spec: spec.clone(),
             source_identity: self.source_identity()?,
             source: object_path(source)?,
-            model: identify(model, spec.model.decoding)?,
+            model: match model {
+                ModelAt::Directory(folder) => identify(folder, spec.model.decoding)?,
+                ModelAt::Hub(name) => identify(&folder_of(name)?, spec.model.decoding)?,
+            },
             articles: bytes,
             titles: u32::try_from(titles).permanent(|| format!("read articles {}", articles.display()))?,
             allow_delete: false,

@@ -65,3 +65,20 @@ fn a_model_that_is_not_there_or_broken_is_said_with_the_remedy() {
     let (code, _, stderr) = run(&project, &["models", "check", "broken"]);
     assert!(code == 1 && stderr.contains("model.safetensors"), "{stderr}");
 }
+
+#[test]
+fn a_job_runs_with_a_model_of_the_cache() {
+    let project = project();
+    with_cache(&project);
+    let text = fs::read_to_string(project.job_file()).unwrap();
+    let path = text.lines().find(|line| line.starts_with("path = ")).unwrap();
+    fs::write(project.job_file(), text.replace(path, "hub = \"tiny/other\"")).unwrap();
+    let (code, _, stderr) = run(&project, &["run", "job.toml"]);
+    assert!(code == 1 && stderr.contains("imagefleet models pull tiny/other"), "{stderr}");
+    fs::write(project.job_file(), text.replace(path, "hub = \"tiny/clip\"")).unwrap();
+    let (code, stdout, stderr) = run(&project, &["run", "job.toml"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("12 embedded"), "{stdout}");
+    let summary = fs::read_to_string(project.out().join("summary.json")).unwrap();
+    assert!(summary.contains("\"model_id\": \"tiny/clip\""), "{summary}");
+}

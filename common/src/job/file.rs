@@ -11,8 +11,8 @@ mod table;
 mod tests;
 
 use super::spec::{
-    ArticlesSection, CorpusSection, Decoding, Hnsw, IndexKind, IndexSection, JobSpec, Layout, Limits, ModelSection,
-    OutputSection, Precision, RerankSection, RetrievalSection, default_batch, default_pictures,
+    ArticlesSection, CorpusSection, Decoding, Hnsw, IndexKind, IndexSection, JobSpec, Layout, Limits, ModelFiles,
+    ModelSection, OutputSection, Precision, RerankSection, RetrievalSection, default_batch, default_pictures,
 };
 use crate::error::{Context, Error, Result};
 use paths::Upwards::{self, Allowed, Embedded};
@@ -46,13 +46,21 @@ pub struct JobFile {
     pub spec: JobSpec,
     /// The articles' CSV file, absolute.
     pub articles: PathBuf,
-    /// The model's directory: absolute, or as the file has it where the job goes to a fleet.
-    pub model: PathBuf,
+    pub model: ModelAt,
     /// The corpus: absolute, and not necessarily below the object root (see [`source_below`](Self::source_below));
     /// or as the file has it, below the fleet's object root.
     pub source: PathBuf,
     /// Where results are written, absolute; need not be there yet.
     pub output: PathBuf,
+}
+
+/// Where to look for the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelAt {
+    /// Absolute, or as the file has it where the job goes to a fleet.
+    Directory(PathBuf),
+    /// `owner/name[@revision]`; whether it is in the cache is not looked at.
+    Hub(String),
 }
 
 impl JobFile {
@@ -105,10 +113,9 @@ fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> Error {
 }
 
 /// What the spec's paths lead to.
-#[derive(Default)]
 struct Files {
     articles: PathBuf,
-    model: PathBuf,
+    model: ModelAt,
     source: PathBuf,
     output: PathBuf,
 }
@@ -124,7 +131,9 @@ impl Reader<'_> {
     fn job(&self, root: Section<'_>) -> (JobSpec, Files) {
         let name = value(root.string("name", Required, checks::name));
         let priority = root.integer("priority", i32::MIN..=i32::MAX).unwrap_or_default();
-        let mut files = Files::default();
+        let nothing = PathBuf::new;
+        let model = ModelAt::Directory(nothing());
+        let mut files = Files { articles: nothing(), model, source: nothing(), output: nothing() };
         let spec = JobSpec {
             name,
             priority,
@@ -167,9 +176,13 @@ impl Reader<'_> {
     }
 
     fn model(&self, section: Section<'_>, files: &mut Files) -> ModelSection {
-        let path = section.string("path", Required, checks::not_empty);
-        if let Some(path) = &path {
-            files.model = self.directory(path, Allowed);
+        let hub = section.string("hub", Optional, checks::hub_name);
+        let path = section.string("path", if hub.is_some() { Optional } else { Required }, checks::not_empty);
+        match (&hub, &path) {
+            (Some(hub), Some(_)) => self.report.wrong(&hub.at, "either path or hub"),
+            (Some(hub), None) => files.model = ModelAt::Hub(hub.value.clone()),
+            (None, Some(path)) => files.model = ModelAt::Directory(self.directory(path, Allowed)),
+            (None, None) => {}
         }
         let precision = section.choice("precision", Optional, &[("f32", Precision::F32)]);
         let decoding = section.choice("decoding", Optional, &[("exact", Decoding::Exact), ("fast", Decoding::Fast)]);
@@ -177,7 +190,8 @@ impl Reader<'_> {
         section.close();
         let precision = precision.map_or_else(Precision::default, |precision| precision.value);
         let decoding = decoding.map_or_else(Decoding::default, |decoding| decoding.value);
-        ModelSection { path: value(path), precision, decoding, batch }
+        let files = hub.map_or_else(|| ModelFiles::Path(value(path)), |hub| ModelFiles::Hub(hub.value));
+        ModelSection { files, precision, decoding, batch }
     }
 
     fn articles(&self, section: Section<'_>, files: &mut Files) -> ArticlesSection {

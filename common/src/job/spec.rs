@@ -85,8 +85,7 @@ pub fn default_pictures() -> Vec<String> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
-    /// A directory in Hugging Face layout.
-    pub path: String,
+    pub files: ModelFiles,
     #[serde(default)]
     pub precision: Precision,
     #[serde(default)]
@@ -94,6 +93,26 @@ pub struct ModelSection {
     /// Pictures a batch.
     #[serde(default = "default_batch")]
     pub batch: usize,
+}
+
+/// Where a model's files are, as the job file has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelFiles {
+    /// A directory in Hugging Face layout.
+    Path(String),
+    /// `owner/name` or `owner/name@revision` of the Hugging Face hub, in the cache that its tools share.
+    Hub(String),
+}
+
+impl ModelFiles {
+    /// What people call the model: the directory's name, or the hub's.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Path(path) => path.trim_end_matches('/').rsplit('/').next().unwrap_or(path),
+            Self::Hub(name) => name,
+        }
+    }
 }
 
 pub fn default_batch() -> usize {

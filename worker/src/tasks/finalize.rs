@@ -29,7 +29,7 @@ use imagefleet_retrieval::{
         Summary, Unprocessed, picture_path, write_ledger,
     },
 };
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId) -> Result<Done> {
     let (view, resolved) = worker.job(job).await?;
@@ -129,12 +129,11 @@ impl Writing<'_> {
 
     fn summary(&self, reranker: &RerankSection, pictures: &Pictures, changed: u64) -> Summary {
         let spec = &self.resolved.spec;
-        let path = Path::new(&spec.model.path);
         let dead = self.tasks.iter().filter(|task| task.state == State::Dead).count();
         Summary {
             experiment_id: spec.name.clone(),
             model_family: "clip".to_owned(),
-            model_id: path.file_name().map_or_else(|| spec.model.path.clone(), |name| name.to_string_lossy().into()),
+            model_id: spec.model.files.name().to_owned(),
             num_queries: u64::from(self.resolved.titles),
             num_candidates: spec.retrieval.candidates as u64,
             reranking_algorithm: reranker.name().to_owned(),

@@ -17,6 +17,17 @@ pub(super) fn not_empty(text: &str) -> Result<(), String> {
     expect(!text.trim().is_empty(), || "a path".to_owned())
 }
 
+/// `owner/name` or `owner/name@revision`.
+pub(super) fn hub_name(text: &str) -> Result<(), String> {
+    let (id, revision) = text.split_once('@').unwrap_or((text, "main"));
+    let is_word = |part: &str| {
+        let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+        !part.is_empty() && !part.starts_with('.') && part.chars().all(allowed)
+    };
+    let is_id = id.split_once('/').is_some_and(|(owner, name)| is_word(owner) && is_word(name));
+    expect(is_id && revision.split('/').all(is_word), || "owner/name or owner/name@revision".to_owned())
+}
+
 pub(super) fn anything(_: &str) -> Result<(), String> {
     Ok(())
 }

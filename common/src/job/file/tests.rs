@@ -379,7 +379,7 @@ fn embedded_paths_start_at_the_job_file_and_the_source_at_the_object_root() {
     assert_eq!(job.source_below(root.path()).as_deref(), Some("deep/photos"));
     assert_eq!(job.source_below(&job.source).as_deref(), Some(""));
     assert_eq!(job.source_below(folder.path()), None);
-    assert_eq!(job.model, folder.path().join("model"));
+    assert_eq!(job.model, ModelAt::Directory(folder.path().join("model")));
     assert_eq!(job.articles, folder.path().join("articles.csv"));
     assert_eq!(job.output, folder.path().parent().unwrap().join("results/x"));
 }
@@ -423,7 +423,8 @@ fn a_job_for_a_fleet_names_no_place_of_one_machine() {
         .replace("\"photos\"\nlayout", "\"yfcc/images\"\nlayout")
         .replace("path = \"model\"", "path = \"openai/clip\"");
     let job = fleet(&elsewhere).unwrap();
-    assert_eq!((job.source.as_path(), job.model.as_path()), (Path::new("yfcc/images"), Path::new("openai/clip")));
+    assert_eq!(job.source, Path::new("yfcc/images"));
+    assert_eq!(job.model, ModelAt::Directory("openai/clip".into()));
     assert_eq!(job.articles, folder.path().join("articles.csv"));
 
     let keys = [
@@ -461,4 +462,19 @@ fn every_problem_of_a_file_is_told_from_top_to_bottom() {
         refused(&SMALL.replace("\"small\"", "\"\"").replace("\"folder\"", "\"tape\"").replace("\"out\"", "3"));
     let keys: Vec<&str> = problems.iter().map(|line| line.split(": ").nth(1).unwrap()).collect();
     assert_eq!(keys, ["name", "corpus.layout", "output.directory"]);
+}
+
+#[test]
+fn a_model_of_the_hub_is_named_instead_of_a_directory() {
+    let with = |line: &str| SMALL.replace("path = \"model\"", line);
+    let job = accepted(&with("hub = \"openai/clip-vit-base-patch32@3d74acf\""));
+    let name = "openai/clip-vit-base-patch32@3d74acf".to_owned();
+    assert_eq!(job.model, ModelAt::Hub(name.clone()));
+    assert_eq!(job.spec.model.files, ModelFiles::Hub(name));
+    for bad in ["clip", "openai/", "../clip", "openai/clip@", "openai/clip@../x", "openai/clip/b", "open ai/clip"] {
+        let problems = refused(&with(&format!("hub = \"{bad}\""))).join("\n");
+        assert!(problems.contains("model.hub"), "{bad}: {problems}");
+    }
+    assert!(refused(&with("hub = \"openai/clip\"\npath = \"model\""))[0].contains("either path or hub"));
+    assert!(refused(&with("batch = 2"))[0].contains("model.path"));
 }
