@@ -2,8 +2,10 @@
 //!
 //! No EXIF rotation, alpha dropped and not composited, the first frame of what moves. The format is told by the first
 //! bytes, never by a name. JPEG and WebP go through the libraries that Pillow itself uses; PNG, GIF and BMP are read here,
-//! for what Pillow lets pass in a damaged file, and what it makes of it, no other decoder does. Invariants: limits are checked on the header before anything of the picture's size is
-//! allocated; a decoder's panic becomes a rejection; the same bytes give the same pixels or the same rejection.
+//! for what Pillow lets pass in a damaged file, and what it makes of it, no other decoder does.
+//!
+//! Invariants: limits are checked on the header before anything of the picture's size is allocated; a decoder's panic
+//! becomes a rejection; the same bytes give the same pixels or the same rejection.
 
 mod bmp;
 mod gif;
