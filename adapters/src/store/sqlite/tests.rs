@@ -124,7 +124,8 @@ async fn a_locked_file_is_worth_another_try_and_a_broken_rule_is_not() {
     let other = open(&path).await;
     let lock = other.writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
     assert!(store.submit(&job("a")).await.unwrap_err().is_transient());
-    drop(lock);
+    // Dropped, it would be rolled back some time later.
+    lock.rollback().await.unwrap();
     store.submit(&job("a")).await.unwrap();
     let broken = sqlx::query("INSERT INTO task (age) VALUES (1)").execute(&store.writer).await.unwrap_err();
     assert!(super::Fault::from(broken).doing("break a rule").is_permanent());
