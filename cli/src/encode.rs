@@ -4,18 +4,42 @@ use crate::{args::EncodeArgs, exit::Exit, logging::print, models::folder_of, run
 use imagefleet_common::{Context, Error, Result, job::spec::Limits};
 use imagefleet_models::{Device, PictureBatch};
 use imagefleet_pictures::{decode::decode, processor::Processor};
-use serde_json::{Value, json};
-use std::path::Path;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// Prints one JSON object: the model's revision, the vectors' length, and each text's and picture's vector, in the order
 /// in which they were given, texts first.
 pub(crate) async fn command(args: EncodeArgs) -> Result<Exit> {
     let encoded = blocking(move || encode(&args)).await?;
-    print(format_args!("{encoded:#}"));
+    let text = serde_json::to_string_pretty(&encoded).permanent(|| "print the vectors".to_owned())?;
+    print(format_args!("{text}"));
     Ok(Exit::Done)
 }
 
-fn encode(args: &EncodeArgs) -> Result<Value> {
+/// What is printed. Not through `Value`, which knows f64 only and would show digits that no f32 has.
+#[derive(Serialize)]
+struct Encoded {
+    /// Of the model, as collections have it.
+    revision: String,
+    dims: usize,
+    vectors: Vec<Vector>,
+}
+
+#[derive(Serialize)]
+struct Vector {
+    #[serde(flatten)]
+    of: Input,
+    vector: Vec<f32>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Input {
+    Text(String),
+    Image(PathBuf),
+}
+
+fn encode(args: &EncodeArgs) -> Result<Encoded> {
     let EncodeArgs { model, texts, images } = args;
     if texts.is_empty() && images.is_empty() {
         return Err(Error::permanent("encode: give a --text or an --image"));
@@ -24,17 +48,17 @@ fn encode(args: &EncodeArgs) -> Result<Value> {
     let mut encoder = imagefleet_models::load(model, Device::Cpu)?;
     let mut vectors = Vec::new();
     for (text, vector) in texts.iter().zip(encoder.encode_texts(texts)?.rows()) {
-        vectors.push(json!({"text": text, "vector": vector}));
+        vectors.push(Vector { of: Input::Text(text.clone()), vector: vector.to_vec() });
     }
     if !images.is_empty() {
         let processor = Processor::read(model)?;
         for path in images {
             let batch = pixels(&processor, path)?;
             let vector = encoder.encode_pictures(&batch)?;
-            vectors.push(json!({"image": path, "vector": vector.row(0)}));
+            vectors.push(Vector { of: Input::Image(path.clone()), vector: vector.row(0).to_vec() });
         }
     }
-    Ok(json!({"revision": imagefleet_models::revision(model)?, "dims": encoder.dims(), "vectors": vectors}))
+    Ok(Encoded { revision: imagefleet_models::revision(model)?, dims: encoder.dims(), vectors })
 }
 
 fn pixels(processor: &Processor, path: &Path) -> Result<PictureBatch> {

@@ -8,7 +8,7 @@ fn collection(limits: Limits) -> CollectionSpec {
     let spec: JobSpec = serde_json::from_value(json!({
         "name": "job",
         "corpus": {"name": "photos", "source": "photos", "layout": "zip"},
-        "model": {"path": "model"},
+        "model": {"files": {"path": "model"}},
         "limits": limits,
         "articles": {"file": "articles.csv"},
         "output": {"directory": "out"},
