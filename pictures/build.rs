@@ -6,5 +6,5 @@ fn main() {
     const SOURCE: &str = "src/decode/jpeg.c";
     println!("cargo:rerun-if-changed={SOURCE}");
     let headers = env::var("DEP_TURBOJPEG_INCLUDE").expect("turbojpeg-sys says where the headers of its build are");
-    cc::Build::new().file(SOURCE).includes(env::split_paths(&headers)).compile("imagefleet_jpeg");
+    cc::Build::new().file(SOURCE).includes(headers.split(',')).compile("imagefleet_jpeg");
 }

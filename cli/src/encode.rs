@@ -3,9 +3,9 @@
 use crate::{args::EncodeArgs, exit::Exit, logging::print, models::folder_of, run::blocking};
 use imagefleet_common::{Context, Error, Result, job::spec::Limits};
 use imagefleet_models::{Device, PictureBatch};
-use imagefleet_pictures::{decode::decode, processor::Processor};
+use imagefleet_pictures::processor::{Processor, Scratch};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Prints one JSON object: the model's revision, the vectors' length, and each text's and picture's vector, in the order
 /// in which they were given, texts first.
@@ -36,7 +36,7 @@ struct Vector {
 #[serde(rename_all = "lowercase")]
 enum Input {
     Text(String),
-    Image(PathBuf),
+    Image(String),
 }
 
 fn encode(args: &EncodeArgs) -> Result<Encoded> {
@@ -52,11 +52,17 @@ fn encode(args: &EncodeArgs) -> Result<Encoded> {
     }
     if !images.is_empty() {
         let processor = Processor::read(model)?;
+        processor.must_fit(encoder.picture_side())?;
         for path in images {
             let batch = pixels(&processor, path)?;
             let vector = encoder.encode_pictures(&batch)?;
-            vectors.push(Vector { of: Input::Image(path.clone()), vector: vector.row(0).to_vec() });
+            vectors
+                .push(Vector { of: Input::Image(path.to_string_lossy().into_owned()), vector: vector.row(0).to_vec() });
         }
+    }
+    if let Some(lost) = vectors.iter().find(|found| found.vector.iter().any(|value| !value.is_finite())) {
+        let (Input::Text(what) | Input::Image(what)) = &lost.of;
+        return Err(Error::permanent(format!("encode {what:?}: the model gave no vector of any length")));
     }
     Ok(Encoded { revision: imagefleet_models::revision(model)?, dims: encoder.dims(), vectors })
 }
@@ -64,11 +70,10 @@ fn encode(args: &EncodeArgs) -> Result<Encoded> {
 fn pixels(processor: &Processor, path: &Path) -> Result<PictureBatch> {
     let doing = || format!("read picture {}", path.display());
     let bytes = std::fs::read(path).permanent(doing)?;
-    let picture = decode(&bytes, &Limits::default())
-        .map_err(|refused| Error::permanent(format!("{}: {}: {}", doing(), refused.reason, refused.detail)))?;
     let (width, height) = processor.size();
     let mut pixels = vec![0.0; 3 * width as usize * height as usize];
-    processor.prepare(&picture, &mut pixels);
-    // A model refuses pixels that are not of its size.
+    processor
+        .load(&bytes, &Limits::default(), &mut Scratch::default(), &mut pixels)
+        .map_err(|refused| Error::permanent(format!("{}: {}: {}", doing(), refused.reason, refused.detail)))?;
     Ok(PictureBatch { count: 1, side: width as usize, pixels })
 }

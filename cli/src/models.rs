@@ -10,8 +10,9 @@ use crate::{
 use imagefleet_common::Result;
 use imagefleet_models::{
     Report, check,
-    hub::{CachedModel, HubConfig, ModelName, Progress, list, pull, resolve},
+    hub::{CachedModel, HubConfig, HubModel, ModelName, Progress, list, pull, resolve},
 };
+use imagefleet_pictures::processor::Processor;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,11 @@ pub(crate) fn folder_of(model: &str) -> Result<PathBuf> {
     resolve(&ModelName::parse(model)?, &HubConfig::from_env()?)
 }
 
+/// The folder of a model of the hub that is in the cache, whatever folders there are.
+pub(crate) fn folder_of_hub(model: &str) -> Result<PathBuf> {
+    resolve(&ModelName::Hub(HubModel::parse(model)?), &HubConfig::from_env()?)
+}
+
 fn ls(output: Output) -> Result<()> {
     let models = list(&HubConfig::from_env()?)?;
     if output == Output::Json {
@@ -39,7 +45,7 @@ fn ls(output: Output) -> Result<()> {
             let CachedModel { name, revision, refs, path, family, dims, bytes, complete } = model;
             let family = family.map(|family| family.to_string());
             json!({"name": name, "revision": revision, "refs": refs, "family": family, "dims": dims, "bytes": bytes,
-                "complete": complete, "path": path})
+                "complete": complete, "path": path.to_string_lossy()})
         });
         print(format_args!("{:#}", Value::Array(all.collect())));
         return Ok(());
@@ -50,7 +56,7 @@ fn ls(output: Output) -> Result<()> {
             let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
             vec![
                 model.name,
-                model.revision[..model.revision.len().min(12)].to_owned(),
+                model.revision.chars().take(12).collect(),
                 model.refs.join(","),
                 or_dash(model.family.map(|family| family.to_string())),
                 or_dash(model.dims.map(|dims| dims.to_string())),
@@ -75,7 +81,7 @@ fn pull_one(output: Output, model: &str) -> Result<()> {
     bar.finish_and_clear();
     let folder = pulled?;
     match output {
-        Output::Json => print(format_args!("{:#}", json!({"model": model, "path": folder}))),
+        Output::Json => print(format_args!("{:#}", json!({"model": model, "path": folder.to_string_lossy()}))),
         Output::Table => print(format_args!("{}", folder.display())),
     }
     Ok(())
@@ -84,6 +90,8 @@ fn pull_one(output: Output, model: &str) -> Result<()> {
 fn check_one(output: Output, model: &str) -> Result<()> {
     let folder = folder_of(model)?;
     let report = check(&folder)?;
+    let fits = Processor::read(&folder)?.must_fit(report.picture_side);
+    fits.map_err(|error| error.while_doing(format_args!("check model {}", folder.display())))?;
     print(format_args!("{}", shown(output, &folder, &report)));
     Ok(())
 }
@@ -94,7 +102,7 @@ fn shown(output: Output, folder: &Path, report: &Report) -> String {
     match output {
         Output::Json => format!(
             "{:#}",
-            json!({"path": folder, "family": family, "dims": dims, "picture_side": picture_side, "revision": revision})
+            json!({"path": folder.to_string_lossy(), "family": family, "dims": dims, "picture_side": picture_side, "revision": revision})
         ),
         Output::Table => format!(
             "{}: sound. {family}, vectors of {dims} numbers, pictures of {picture_side} × {picture_side} pixels, revision {revision}",

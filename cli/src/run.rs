@@ -253,7 +253,9 @@ fn stop_on_signals() -> Result<Stop> {
 
 /// Runs what blocks on a thread that may.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::permanent("read the job's inputs").because(error))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::permanent("work on a thread of its own").because(error))?
 }
 
 fn say_submitted(name: &str, how: How, cancelled: &[JobId]) {

@@ -1,6 +1,6 @@
 //! From a job file to what the coordinator takes: everything it names is found, read and hashed.
 
-use crate::{args::Global, data_dir::DataDir, models::folder_of};
+use crate::{args::Global, data_dir::DataDir, models::folder_of_hub};
 use imagefleet_common::{
     Context, Error, Result,
     job::{
@@ -45,7 +45,7 @@ impl Opened {
             source: object_path(source)?,
             model: match model {
                 ModelAt::Directory(folder) => identify(folder, spec.model.decoding)?,
-                ModelAt::Hub(name) => identify(&folder_of(name)?, spec.model.decoding)?,
+                ModelAt::Hub(name) => identify(&folder_of_hub(name)?, spec.model.decoding)?,
             },
             articles: bytes,
             titles: u32::try_from(titles).permanent(|| format!("read articles {}", articles.display()))?,
@@ -68,10 +68,13 @@ impl Opened {
 /// What a model directory says of itself, if pictures are decoded for it in this way.
 pub(crate) fn identify(model: &Path, decoding: Decoding) -> Result<ModelIdentity> {
     let checkpoint = open_checkpoint(model)?;
+    let processor = Processor::read(model)?.with_decoding(decoding);
+    let doing = || format!("use model {}", model.display());
+    processor.must_fit(checkpoint.picture_side()?).map_err(|error| error.while_doing(doing()))?;
     Ok(ModelIdentity {
         path: text(model)?.to_owned(),
         revision: imagefleet_models::revision(model)?,
-        preprocessing: Processor::read(model)?.with_decoding(decoding).identity(),
+        preprocessing: processor.identity(),
         dims: checkpoint.dims()?,
     })
 }

@@ -70,6 +70,12 @@ async fn verify_file(global: &Global, file: &Path, repair: bool) -> Result<Verif
     let jobs = world.jobs.jobs().await?;
     let job = jobs.into_iter().rfind(|job| job.collection == submitted.collection.id && job.name == submitted.name);
     let job = job.ok_or_else(|| Error::permanent(format!("verify {}: this job has never run", file.display())))?;
+    if repair && job.spec != submitted.spec {
+        return Err(Error::permanent(format!(
+            "repair {}: it has changed since the job ran; run it first",
+            file.display()
+        )));
+    }
     let verified = verify(&world, &job).await?;
     show(global, &job, &verified);
     if repair && !verified.wrong.is_empty() {

@@ -129,6 +129,13 @@ impl Checkpoint {
             Family::Clip => crate::clip::config::Config::read(&self.dir).map(|config| config.dims),
         }
     }
+
+    /// Height and width of the pictures that the model takes, by its config alone.
+    pub fn picture_side(&self) -> Result<usize> {
+        match self.family {
+            Family::Clip => crate::clip::config::Config::read(&self.dir).map(|config| config.vision.side),
+        }
+    }
 }
 
 /// Hex SHA-256 over names and contents of the files in `dir` that decide a vector. Reads the weights once.

@@ -7,8 +7,11 @@
 use crate::checkpoint::{SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG, read_json_if_there};
 use imagefleet_common::{Context, Error, Result};
 use serde_json::Value;
-use std::path::Path;
-use tokenizers::{Tokenizer, TruncationParams};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
 
 pub struct TitleTokenizer {
     inner: Tokenizer,
@@ -25,6 +28,13 @@ impl TitleTokenizer {
         let broken = || format!("read {TOKENIZER}");
         let mut inner = Tokenizer::from_file(dir.join(TOKENIZER)).permanent(broken)?;
         inner.with_padding(None);
+        let added = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        if added >= max_length {
+            return Err(Error::permanent(format!(
+                "{}: it adds {added} tokens to a title, and the model takes {max_length}",
+                broken()
+            )));
+        }
         let longest = TruncationParams { max_length, stride: 0, ..TruncationParams::default() };
         inner.with_truncation(Some(longest)).permanent(broken)?;
 
@@ -39,7 +49,14 @@ impl TitleTokenizer {
     /// The ids of each title, unpadded.
     pub fn ids(&self, titles: &[String]) -> Result<Vec<Vec<u32>>> {
         let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
-        let encodings = self.inner.encode_batch_fast(titles, true).permanent(|| "tokenise titles".to_owned())?;
+        let doing = || "tokenise titles".to_owned();
+        // A normaliser that makes no sense panics when it is used. Nothing that it leaves behind is used again.
+        let encoded = catch_unwind(AssertUnwindSafe(|| self.inner.encode_batch_fast(titles, true)));
+        let encodings = encoded
+            .map_err(|_| {
+                Error::permanent(format!("{}: {TOKENIZER} cannot be used, it made the tokenizer panic", doing()))
+            })?
+            .permanent(doing)?;
         Ok(encodings.iter().map(|encoding| encoding.get_ids().to_vec()).collect())
     }
 
@@ -47,7 +64,7 @@ impl TitleTokenizer {
         self.pad_id
     }
 
-    /// No id that this tokenizer gives is higher.
+    /// The highest id of its vocabulary. What it adds to a title may be higher, if its file is wrong.
     pub fn highest_id(&self) -> u32 {
         self.highest_id
     }

@@ -203,6 +203,14 @@ fn of_safetensors() -> Vec<Case> {
     ]
 }
 
+/// A post-processor whose start token has this id, which its vocabulary need not have.
+fn roberta(id: u32) -> Value {
+    json!({
+        "type": "RobertaProcessing", "sep": ["<|endoftext|>", 827], "cls": ["<|startoftext|>", id], "trim_offsets": false,
+        "add_prefix_space": false,
+    })
+}
+
 fn of_configs() -> Vec<Case> {
     let tiny = "clip-tiny";
     let part = |part: &'static str, key: &'static str, value: Value| {
@@ -246,6 +254,7 @@ fn of_configs() -> Vec<Case> {
         case(tiny, json("tokenizer.json", |t| t["post_processor"] = json!(null)), &["tokenizer.json"]),
         case("clip-legacy", json("tokenizer.json", |t| t["post_processor"] = json!(null)), &["tokenizer.json"]),
         case(tiny, json("tokenizer.json", |t| t["model"]["vocab"]["a"] = json!(4_000_000_000u32)), &["tokenizer.json"]),
+        case(tiny, json("tokenizer.json", |t| t["post_processor"] = roberta(5_000)), &["tokenizer.json", "5000"]),
         case(tiny, json("tokenizer.json", |t| t["model"]["merges"][0] = json!(["no", "such"])), &["tokenizer.json"]),
     ]
 }

@@ -112,3 +112,15 @@ fn article_titles(file: &Path) -> Vec<String> {
     let column = rows.headers().unwrap().iter().position(|name| name == "article_title").unwrap();
     rows.records().map(|row| row.unwrap()[column].to_owned()).collect()
 }
+
+#[test]
+fn a_tokenizer_that_panics_is_an_error_by_its_files_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read(Fixture::open("clip-tiny").dir.join("tokenizer.json")).unwrap();
+    let mut tokenizer: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    tokenizer["normalizer"] = serde_json::json!({"type": "Replace", "pattern": {"String": ""}, "content": "x"});
+    std::fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let tokenizer = TitleTokenizer::open(folder.path(), CONTEXT).unwrap();
+    let error = tokenizer.ids(&["a red boat".to_owned()]).unwrap_err();
+    assert!(error.is_permanent() && error.to_string().contains("tokenizer.json"), "{error}");
+}

@@ -12,7 +12,7 @@ mod values;
 
 use crate::resample::{Backend, Filter};
 use config::Config;
-use imagefleet_common::{Context, Result, job::spec::Decoding};
+use imagefleet_common::{Context, Error, Result, job::spec::Decoding};
 pub use prepare::Scratch;
 use std::{fmt, fs, path::Path};
 use values::Scaling;
@@ -94,6 +94,18 @@ impl Processor {
     pub fn with_decoding(mut self, decoding: Decoding) -> Self {
         self.decoding = decoding;
         self
+    }
+
+    /// Permanent error where a model takes pictures of another size, in pixels.
+    pub fn must_fit(&self, side: usize) -> Result<()> {
+        let (width, height) = self.size();
+        if [width, height].map(|length| length as usize) == [side; 2] {
+            return Ok(());
+        }
+        Err(Error::permanent(format!(
+            "preprocessor_config.json gives pictures of {width} × {height} pixels, config.json a model that takes {side} × \
+             {side}: they are of different models"
+        )))
     }
 
     /// Canonical text of all that changes a value: part of a collection's identity.

@@ -299,3 +299,13 @@ fn a_directory_of_either_layout_is_read_and_a_missing_file_is_named() {
         .unwrap();
     assert_eq!(Processor::read(directory.path()).unwrap().size(), (64, 64));
 }
+
+#[test]
+fn a_processor_that_does_not_fit_the_model_is_refused_with_both_sizes() {
+    assert!(clip(224).must_fit(224).is_ok());
+    let error = clip(224).must_fit(336).unwrap_err();
+    assert!(error.is_permanent() && error.to_string().contains("224 × 224"), "{error}");
+    assert!(error.to_string().contains("336 × 336"), "{error}");
+    let oblong = Processor::from_json(&json!({"crop_size": {"height": 224, "width": 200}}).to_string()).unwrap();
+    assert!(oblong.must_fit(224).is_err());
+}

@@ -57,6 +57,7 @@ impl Engines {
             opened.await.map_err(|error| Error::permanent("load the model").because(error)).flatten()?;
         same("preprocessing", &collection.preprocessing, &processor.identity())?;
         same("vector width", &collection.dims.to_string(), &encoder.dims().to_string())?;
+        processor.must_fit(encoder.picture_side())?;
         let stats = Arc::clone(&self.stats);
         Pipeline::start(encoder, processor, collection.batch, self.decoders, stats).map(Arc::new)
     }

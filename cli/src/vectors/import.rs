@@ -16,7 +16,7 @@ use imagefleet_common::{
     job::spec::{
         CollectionSpec, CorpusSection, CorpusSpec, Decoding, IndexSection, Layout, Limits, ModelIdentity, Precision,
     },
-    ports::index::{Point, Scope},
+    ports::index::{Doomed, Point, Scope},
     work::ChunkRef,
 };
 use std::{
@@ -28,12 +28,24 @@ use std::{
 
 /// Points a chunk.
 const CHUNK: usize = 1024;
+const LONGEST_LINE: u64 = 1 << 20;
 /// A vector's length may be off by this much.
 const UNIT: f64 = 1e-3;
 
 pub(crate) async fn import(global: &Global, args: &ImportArgs) -> Result<Exit> {
     let ImportArgs { folder, name, model } = args;
     let doing = || format!("import {}", folder.display());
+    // Ids of our own end in a hash behind a hyphen; nothing that a person calls a collection may look like one.
+    let is_ours = name.rsplit_once('-').is_some_and(|(_, hash)| {
+        hash.len() >= 12 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    });
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    if name.is_empty() || !name.chars().all(allowed) || is_ours {
+        return Err(Error::permanent(format!(
+            "{}: a collection cannot be called {name:?}; use letters, digits, . _ and -, and no id of another collection",
+            doing()
+        )));
+    }
     let mut matrix = open(&folder.join(VECTORS))?;
     let (count, dims) = npy::read_header(&mut matrix)
         .map_err(|error| error.while_doing(format!("read {}", folder.join(VECTORS).display())))?;
@@ -50,10 +62,17 @@ pub(crate) async fn import(global: &Global, args: &ImportArgs) -> Result<Exit> {
 
     let data = DataDir::here(global);
     let _lock = data.lock()?;
-    let world = World::take_over(&data).await?;
-    world.catalog.adopt(&origin.corpus, &origin.collection).await?;
+    let world = World::take_over(&data).await?.retrying();
     let (id, none) = (&origin.collection.id, ChunkRef { shard: 0, version: 0, chunk: 0 });
+    if world.catalog.collection(id).await?.is_some() || world.catalog.corpus(&origin.corpus.id).await?.is_some() {
+        return Err(Error::permanent(format!(
+            "{}: there is a collection called {name}; give it another name",
+            doing()
+        )));
+    }
     world.index.ensure(&origin.collection).await?;
+    // What an import that died has left.
+    world.index.delete(id, &Doomed::Shard { shard: none.shard }).await?;
     let mut rows = Rows::open(folder, dims)?;
     for chunk in 0.. {
         let points = rows.take(CHUNK)?;
@@ -67,6 +86,8 @@ pub(crate) async fn import(global: &Global, args: &ImportArgs) -> Result<Exit> {
     if stored != count {
         return Err(Error::permanent(format!("{}: {stored} of {count} vectors are in the index", doing())));
     }
+    // On record last: where it is, all of it is there.
+    world.catalog.adopt(&origin.corpus, &origin.collection).await?;
     print(format_args!("{stored} vectors of {dims} numbers: collection {id}"));
     Ok(Exit::Done)
 }
@@ -140,6 +161,9 @@ fn check(folder: &Path, count: u64, dims: usize) -> Result<()> {
             if !(length - 1.0).abs().le(&UNIT) {
                 return wrong(&format!("its vector has length {length}; scale all vectors to length 1 first"));
             }
+            if point.key.is_empty() || point.key.contains('\0') {
+                return wrong("this is no key");
+            }
             if !keys.insert(point.key.clone()) {
                 return wrong("this key stands twice");
             }
@@ -158,7 +182,7 @@ fn check(folder: &Path, count: u64, dims: usize) -> Result<()> {
 /// Lines and rows, side by side.
 struct Rows {
     matrix: BufReader<File>,
-    lines: std::io::Lines<BufReader<File>>,
+    lines: BufReader<File>,
     dims: usize,
     number: u64,
     path: String,
@@ -169,7 +193,7 @@ impl Rows {
         let mut matrix = open(&folder.join(VECTORS))?;
         npy::read_header(&mut matrix)?;
         let path = folder.join(ROWS);
-        Ok(Self { matrix, lines: open(&path)?.lines(), dims, number: 0, path: path.display().to_string() })
+        Ok(Self { matrix, lines: open(&path)?, dims, number: 0, path: path.display().to_string() })
     }
 
     /// Up to `most` more; fewer only at the end.
@@ -177,11 +201,17 @@ impl Rows {
         let mut points = Vec::new();
         let mut bytes = vec![0; self.dims * size_of::<f32>()];
         while points.len() < most {
-            let Some(line) = self.lines.next() else { break };
             let doing = |number: u64| format!("read {}: line {number}", self.path);
+            let mut line = Vec::new();
+            let read = (&mut self.lines).take(LONGEST_LINE).read_until(b'\n', &mut line);
+            if read.permanent(|| doing(self.number + 1))? == 0 {
+                break;
+            }
             self.number += 1;
-            let line = line.permanent(|| doing(self.number))?;
-            let Row { key, payload } = serde_json::from_str(&line).permanent(|| doing(self.number))?;
+            if line.len() as u64 == LONGEST_LINE {
+                return Err(Error::permanent(format!("{}: it is longer than a mebibyte", doing(self.number))));
+            }
+            let Row { key, payload } = serde_json::from_slice(&line).permanent(|| doing(self.number))?;
             self.matrix
                 .read_exact(&mut bytes)
                 .permanent(|| format!("read {VECTORS}: it ends before row {}", self.number))?;

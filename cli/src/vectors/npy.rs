@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// NumPy pads what stands before the numbers to a multiple of this, so that they can be mapped.
 const ALIGNMENT: usize = 64;
+/// Far more than any model's vectors have.
+const MOST_COLUMNS: usize = 1 << 16;
 /// Magic, version and the header's length.
 const PREFIX: usize = MAGIC.len() + 4;
 
@@ -59,7 +61,7 @@ pub(super) fn read_header(input: &mut impl Read) -> Result<(u64, usize)> {
     let shape = says("shape").and_then(|shape| shape.strip_prefix('(')?.split_once(')')).ok_or_else(wrong)?.0;
     let mut sides = shape.split(',').map(str::trim).filter(|side| !side.is_empty());
     match (sides.next().map(str::parse), sides.next().map(str::parse), sides.next()) {
-        (Some(Ok(rows)), Some(Ok(columns)), None) => Ok((rows, columns)),
+        (Some(Ok(rows)), Some(Ok(columns @ 1..=MOST_COLUMNS)), None) => Ok((rows, columns)),
         _ => Err(wrong()),
     }
 }

@@ -118,6 +118,12 @@ async fn verify_names_a_point_that_is_gone_from_the_index_and_exits_1() {
     let status = imagefleet(&project, &["verify", "job.toml"]).stdout(writer).status().unwrap();
     assert_eq!(status.code(), Some(1), "whether anybody reads on or not");
 
+    let text = fs::read_to_string(project.job_file()).unwrap();
+    fs::write(project.job_file(), text.replace("candidates = 5", "candidates = 4")).unwrap();
+    let (code, _, stderr) = output(&project, &["verify", "job.toml", "--repair"]);
+    assert!(code == 1 && stderr.contains("it has changed since the job ran"), "{stderr}");
+    fs::write(project.job_file(), text).unwrap();
+
     let (code, stdout, stderr) = output(&project, &["verify", "job.toml", "--repair"]);
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("1 of 1 chunks are embedded again"), "{stderr}");

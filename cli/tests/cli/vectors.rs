@@ -148,6 +148,11 @@ fn vectors_of_elsewhere_are_taken_in_with_the_model_that_made_them() {
     assert_eq!(output(&project, &["vectors", "export", "theirs", "back"]).0, 0);
     let back = fs::read_to_string(project.path().join("back/vectors.jsonl")).unwrap();
     assert!(back.lines().nth(1).unwrap().contains("\"title\":\"Two\""), "{back}");
+    for name in ["theirs", "", "../x", "photos-0123456789abcdef"] {
+        let (code, _, stderr) = output(&project, &["vectors", "import", "elsewhere", name, "--model", &model]);
+        assert!(code == 1 && stderr.contains("name") | stderr.contains("called"), "{name:?}: {stderr}");
+    }
+    assert_eq!(fs::read_to_string(project.path().join("back/vectors.jsonl")).unwrap(), back, "nothing was added");
     let (code, _, stderr) = output(&project, &["vectors", "export", "another", "x"]);
     assert!(code == 1 && stderr.contains("theirs"), "{stderr}");
 }

@@ -285,7 +285,7 @@ fn limits(section: Section<'_>) -> Limits {
     let default = Limits::default();
     let limits = Limits {
         max_bytes: section.integer("max_bytes", 1..=1 << 40).unwrap_or(default.max_bytes),
-        max_pixels: section.integer("max_pixels", 1..=1 << 40).unwrap_or(default.max_pixels),
+        max_pixels: section.integer("max_pixels", 1..=1 << 30).unwrap_or(default.max_pixels),
         max_side: section.integer("max_side", 1..=1_000_000).unwrap_or(default.max_side),
     };
     section.close();

@@ -201,7 +201,8 @@ pub trait Jobs: Send + Sync {
     async fn control(&self, job: JobId, control: Control) -> Result<()>;
 
     /// Has these chunks of the job embedded again, whatever the ledger says of them, and then everything that comes
-    /// after, from the seal on. A job that had ended or was blocked runs again; nothing happens to one that was cancelled.
+    /// after, from the seal on. A job that had ended or was blocked runs again. Permanent error where it was cancelled or waits
+    /// for a plan.
     async fn repair(&self, job: JobId, chunks: &[ChunkRef]) -> Result<()>;
 
     async fn progress(&self, job: JobId) -> Result<Progress>;

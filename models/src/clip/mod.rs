@@ -88,13 +88,20 @@ impl Clip {
 /// A tokenizer of another model would give ids without a row in the table, or titles without the end token
 /// that their vector is taken from: all titles would then have one vector.
 fn check_agreement(config: &Config, tokenizer: &TitleTokenizer) -> Result<()> {
-    let (highest, vocabulary) = (tokenizer.highest_id(), config.text.vocabulary);
+    // The empty title has all that the tokenizer adds to one, which need not stand in its vocabulary.
+    let empty = tokenizer.ids(&[String::new()])?;
+    let highest = empty.iter().flatten().copied().fold(tokenizer.highest_id(), u32::max);
+    let (vocabulary, positions) = (config.text.vocabulary, config.text.positions);
+    if empty.iter().any(|ids| ids.len() > positions) {
+        return Err(Error::permanent(format!(
+            "tokenizer.json adds more tokens to a title than config.json's max_position_embeddings, {positions}"
+        )));
+    }
     if highest as usize >= vocabulary {
         return Err(Error::permanent(format!(
             "tokenizer.json has ids up to {highest}, but config.json a vocab_size of {vocabulary}: they are of different models"
         )));
     }
-    let empty = tokenizer.ids(&[String::new()])?;
     if empty.iter().any(Vec::is_empty) {
         return Err(Error::permanent("tokenizer.json adds no start and end token to a title"));
     }

@@ -204,7 +204,7 @@ impl<'a> Client<'a> {
 
     fn unreachable(&self, url: &str, error: ureq::Error) -> Error {
         let HubConfig { endpoint, cache, .. } = self.config;
-        let (model, folder) = (self.model, cache.join(self.model.folder()));
+        let (model, folder, url) = (self.model, cache.join(self.model.folder()), without_query(url));
         Error::transient(format!(
             "{url}: the hub {endpoint} cannot be reached ({error}). Without it, run `imagefleet models pull {model}` on \
              a machine that has it and copy its {} here, or give the model's files as a local folder; HF_HUB_OFFLINE=1 \
@@ -216,7 +216,13 @@ impl<'a> Client<'a> {
     fn refused(&self, url: &str, status: u16, headers: &HeaderMap) -> Error {
         let (model, endpoint) = (self.model, &self.config.endpoint);
         let said = text_in(headers, "x-error-message").map(|text| format!(" ({text})")).unwrap_or_default();
+        let is_the_hubs = origin(url) == origin(endpoint);
+        let url = without_query(url);
         match status {
+            // A store's links are signed and run out; the hub gives a new one.
+            401 | 403 if !is_the_hubs => {
+                Error::transient(format!("{url}: the store that the hub names answered {status}; try again"))
+            }
             401 | 403 => {
                 let token =
                     if self.config.token.is_some() { "HF_TOKEN has no right to it" } else { "HF_TOKEN is not set" };
@@ -272,6 +278,11 @@ fn hash_in(headers: &HeaderMap, name: &str) -> Option<String> {
 /// `bytes START-END/ALL`
 fn range_start(headers: &HeaderMap) -> Option<u64> {
     text_in(headers, "content-range")?.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
+}
+
+/// An address as people may see it: a store's signature stands in the query.
+fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or(url)
 }
 
 fn origin(url: &str) -> Option<String> {

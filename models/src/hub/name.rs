@@ -25,22 +25,32 @@ impl ModelName {
     /// A revision that could lead out of the cache is refused.
     pub fn parse(text: &str) -> Result<Self> {
         let folder = PathBuf::from(text);
-        if folder.is_dir() {
-            return Ok(ModelName::Folder(folder));
+        let id = text.split('@').next().unwrap_or(text);
+        if folder.is_dir() || !is_id(id) {
+            Ok(ModelName::Folder(folder))
+        } else {
+            HubModel::parse(text).map(ModelName::Hub)
         }
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(owner, name)| is_part_of_id(owner) && is_part_of_id(name))
+}
+
+impl HubModel {
+    /// `owner/name` or `owner/name@revision`, whatever folders there are.
+    pub fn parse(text: &str) -> Result<Self> {
         let (id, revision) = text.split_once('@').unwrap_or((text, MAIN));
-        let Some((owner, name)) = id.split_once('/') else { return Ok(ModelName::Folder(folder)) };
-        if !(is_part_of_id(owner) && is_part_of_id(name)) {
-            return Ok(ModelName::Folder(folder));
+        if !is_id(id) {
+            return Err(Error::permanent(format!("model {text}: {id:?} is no owner/name")));
         }
         if !revision.split('/').all(is_part_of_revision) {
             return Err(Error::permanent(format!("model {text}: {revision:?} is no branch, tag or commit")));
         }
-        Ok(ModelName::Hub(HubModel { id: id.to_owned(), revision: revision.to_owned() }))
+        Ok(Self { id: id.to_owned(), revision: revision.to_owned() })
     }
-}
 
-impl HubModel {
     /// `owner/name`
     pub fn id(&self) -> &str {
         &self.id

@@ -110,7 +110,7 @@ impl Pull<'_> {
         for file in files {
             infos.push(self.client.file_info(self.commit, file)?);
         }
-        self.total += infos.iter().map(|info| info.size).sum::<u64>();
+        self.total = infos.iter().fold(self.total, |total, info| total.saturating_add(info.size));
         files.iter().zip(&infos).try_for_each(|(file, info)| self.fetch(file, info))
     }
 

@@ -15,11 +15,12 @@ use std::{
 /// Tuples hold tuples: a tensor's arguments hold those of its storage.
 const DEEPEST: usize = 8;
 const MOST_VALUES: usize = 1 << 20;
+const MOST_AXES: usize = 8;
 
 /// A tensor as the pickle describes it: numbers of a storage, which is a file of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoredTensor {
-    pub(super) storage: Storage,
+    pub(super) storage: Rc<Storage>,
     /// In elements, as the strides.
     pub(super) offset: usize,
     pub(super) shape: Vec<usize>,
@@ -28,9 +29,9 @@ pub(super) struct StoredTensor {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Storage {
-    /// torch's name of its type, such as `FloatStorage`.
-    pub(super) class: String,
-    pub(super) file: String,
+    /// torch's name of its type, such as `torch.FloatStorage`.
+    pub(super) class: Rc<str>,
+    pub(super) file: Rc<str>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ struct Tuple {
 }
 
 /// A dictionary, of which only its tensors are kept.
-type Tensors = Rc<RefCell<BTreeMap<String, Rc<StoredTensor>>>>;
+type Tensors = Rc<RefCell<BTreeMap<Rc<str>, Rc<StoredTensor>>>>;
 
 /// The tensors of the dictionary that `pickle` holds, by name. The error says what is wrong, and where.
 pub(super) fn read(pickle: &[u8]) -> Result<BTreeMap<String, StoredTensor>, String> {
@@ -64,7 +65,7 @@ pub(super) fn read(pickle: &[u8]) -> Result<BTreeMap<String, StoredTensor>, Stri
         if let Some(result) = machine.step().map_err(|what| format!("byte {at} of the pickle: {what}"))? {
             let Value::Tensors(tensors) = result else { return Err("it holds no dictionary".to_owned()) };
             let tensors = tensors.borrow();
-            return Ok(tensors.iter().map(|(name, tensor)| (name.clone(), StoredTensor::clone(tensor))).collect());
+            return Ok(tensors.iter().map(|(name, tensor)| (name.to_string(), StoredTensor::clone(tensor))).collect());
         }
     }
 }
@@ -217,7 +218,7 @@ impl<'a> Machine<'a> {
         let mut tensors = tensors.borrow_mut();
         for pair in items.chunks_exact(2) {
             if let [Value::Text(name), Value::Tensor(tensor)] = pair {
-                tensors.insert(name.to_string(), Rc::clone(tensor));
+                tensors.insert(Rc::clone(name), Rc::clone(tensor));
             }
         }
         Ok(())
@@ -253,8 +254,8 @@ fn items(value: &Value) -> Option<&[Value]> {
 /// `("storage", TYPE, FILE, device, length)`
 fn storage(id: &Value) -> Option<Storage> {
     let [Value::Text(kind), Value::Global(class), Value::Text(file), ..] = items(id)? else { return None };
-    let class = class.strip_prefix("torch.")?;
-    (**kind == *"storage").then(|| Storage { class: class.to_owned(), file: file.to_string() })
+    (class.starts_with("torch.") && **kind == *"storage")
+        .then(|| Storage { class: Rc::clone(class), file: Rc::clone(file) })
 }
 
 /// What calling `callable` would make, where we know it.
@@ -265,7 +266,7 @@ fn made(callable: &Value, arguments: &Value) -> Result<Value, String> {
         ("torch._utils._rebuild_parameter", [tensor @ Value::Tensor(_), ..]) => Ok(tensor.clone()),
         ("torch._utils._rebuild_tensor_v2", [Value::Storage(storage), Value::Integer(offset), shape, strides, ..]) => {
             let tensor = StoredTensor {
-                storage: Storage::clone(storage),
+                storage: Rc::clone(storage),
                 offset: usize::try_from(*offset).map_err(|_| "a tensor that begins before its storage")?,
                 shape: sizes(shape)?,
                 strides: sizes(strides)?,
@@ -282,6 +283,7 @@ fn sizes(tuple: &Value) -> Result<Vec<usize>, String> {
         _ => None,
     };
     items(tuple)
+        .filter(|items| items.len() <= MOST_AXES)
         .and_then(|items| items.iter().map(size).collect())
         .ok_or_else(|| "a tensor whose shape is no shape".to_owned())
 }
@@ -306,6 +308,19 @@ mod tests {
         assert!(read(&doubled).is_err());
         let marks = [b"\x80\x02".as_slice(), &b"(".repeat(2 << 20)].concat();
         assert!(read(&marks).expect_err("too many").contains("more than"));
+        // A long shape that would be copied for tensor after tensor, and a long name for storage after storage.
+        let storage = |name: &[u8]| {
+            let length = (name.len() as u32).to_le_bytes();
+            let start = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX";
+            [start.as_slice(), &length, name, b"t"].concat()
+        };
+        let axes = [b"(".as_slice(), &b"K\x01".repeat(60_000), b"t"].concat();
+        let call = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(".as_slice();
+        let tensor = [call, &storage(b"0"), b"QK\x00", &axes, &axes, b"tR."].concat();
+        assert!(read(&tensor).expect_err("60,000 axes").contains("shape"));
+        let (long, again) = (storage(&b"f".repeat(1 << 18)), b"h\x00Q".repeat(200_000));
+        let named = [b"\x80\x02".as_slice(), &long, b"q\x00", &again, b"."];
+        assert!(read(&named.concat()).is_err());
         // A text of four gigabytes, says its length.
         assert!(read(b"\x80\x02X\xff\xff\xff\xffabc").expect_err("too long").contains("ends early"));
     }

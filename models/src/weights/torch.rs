@@ -81,15 +81,16 @@ fn read(archive: &mut ZipArchive<BufReader<File>>, name: &str, largest: u64) -> 
         return Err(Error::permanent(format!("{}: it is compressed or too large", broken())));
     }
     let mut bytes = Vec::new();
-    entry.take(largest).read_to_end(&mut bytes).permanent(broken)?;
+    // Beyond its end, so that its checksum is looked at.
+    entry.take(largest.saturating_add(1)).read_to_end(&mut bytes).permanent(broken)?;
     Ok(Some(bytes))
 }
 
 fn dtype(class: &str) -> Result<DType> {
     match class {
-        "FloatStorage" => Ok(DType::F32),
-        "HalfStorage" => Ok(DType::F16),
-        "BFloat16Storage" => Ok(DType::BF16),
+        "torch.FloatStorage" => Ok(DType::F32),
+        "torch.HalfStorage" => Ok(DType::F16),
+        "torch.BFloat16Storage" => Ok(DType::BF16),
         other => Err(Error::permanent(format!("it is stored as {other}; supported: f32, f16, bf16"))),
     }
 }
@@ -143,9 +144,10 @@ fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
 mod tests {
     use super::*;
     use crate::weights::pickle::Storage;
+    use std::rc::Rc;
 
     fn gathered(offset: usize, shape: &[usize], strides: &[usize]) -> Option<Vec<u8>> {
-        let storage = Storage { class: "ByteStorage".to_owned(), file: "0".to_owned() };
+        let storage = Rc::new(Storage { class: "torch.ByteStorage".into(), file: "0".into() });
         let tensor = StoredTensor { storage, offset, shape: shape.to_vec(), strides: strides.to_vec() };
         gather(&tensor, vec![0, 1, 2, 3, 4, 5], 1)
     }

@@ -12,7 +12,7 @@
 
 enum outcome { DECODED = 0, ENDS_EARLY = 1, BROKEN = 2 };
 
-/* More scans than any encoder writes; a small file of thousands would cost minutes. */
+/* More scans than any encoder writes. So many of a hundred million pixels take half a minute, thousands would take many. */
 #define MAX_SCANS 500
 
 struct errors {

@@ -115,6 +115,10 @@ pub fn decode_over(bytes: &[u8], limits: &Limits, least: Option<u32>, picture: &
     let Some(format) = Format::of(bytes) else {
         return Err(Rejection::new(Reason::UnknownFormat, "begins like no format that is read"));
     };
+    // Only JPEG uses the memory again; the others are not to need theirs beside it.
+    if format != Format::Jpeg {
+        *picture = Rgb::default();
+    }
     // Of what the decoders see only the picture outlives a panic half-changed, and it means nothing then.
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
         Format::Jpeg => jpeg::decode(bytes, limits, least, picture),

@@ -20,8 +20,7 @@ pub struct Scratch {
 impl Processor {
     /// Decodes a picture, writes `3 × height × width` values, channel first, and returns the picture's width and height.
     /// With [`Decoding::Fast`] a JPEG is decoded at a half, a quarter or an eighth of its size if its shorter side then
-    /// still is 1.5 times as long as what it is resized to. How far that is off is measured in `docs/preprocessing.md`:
-    /// less than one level of 255 on average, 18 at most.
+    /// still is 1.5 times as long as what it is resized to. How far that is off is measured in `docs/preprocessing.md`.
     ///
     /// # Panics
     /// If `out` has another length.
@@ -37,7 +36,7 @@ impl Processor {
             Resize::ShortestEdge(side) => side,
             Resize::Exact { width, height } => width.max(height),
         };
-        let least = (self.decoding == Decoding::Fast).then_some(side + side / 2);
+        let least = (self.decoding == Decoding::Fast).then_some((3 * side).div_ceil(2));
         let decoded = decode_over(bytes, limits, least, picture)?;
         let size = [decoded.width, decoded.height].map(|length| f64::from(length) / f64::from(decoded.shrunk_by));
         let target = self.target(decoded.width, decoded.height);

@@ -87,10 +87,11 @@ impl Encoding {
                     self.answer(ready, Err(Error::permanent(format!("encode {count} pictures: got {told} vectors"))));
                 }
             }
-            Err(error) if count == 1 => batch.into_iter().for_each(|ready| {
+            Err(error) if count == 1 => {
+                let ready = batch.pop().expect("it is a batch of one");
                 let doing = format!("encode {}", ready.candidate.key);
-                self.answer(ready, Err(Error::transient(doing).because(error.to_string())));
-            }),
+                self.answer(ready, Err(error.while_doing(doing)));
+            }
             Err(error) => {
                 tracing::warn!(%error, count, "a batch failed and is halved");
                 let second = batch.split_off(count / 2);

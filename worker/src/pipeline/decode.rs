@@ -2,12 +2,13 @@
 
 use super::{Buffers, Candidate, Fate, Found, Packed, Raw, Ready, Request, stats::Stats};
 use bytes::Bytes;
-use imagefleet_common::{job::spec::Limits, ledger::Rejection};
+use imagefleet_common::{Error, job::spec::Limits, ledger::Rejection};
 use imagefleet_pictures::{
     archive::zip,
     processor::{Processor, Scratch},
 };
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, mpsc::SyncSender},
     time::Instant,
 };
@@ -30,10 +31,18 @@ impl Decoder {
                 continue;
             }
             let start = Instant::now();
-            let decoded = self.pixels(&raw.candidate, raw.packed, &raw.limits, &mut scratch);
+            // What a panic leaves half-made is not used again.
+            let decoded =
+                catch_unwind(AssertUnwindSafe(|| self.pixels(&raw.candidate, raw.packed, &raw.limits, &mut scratch)));
             self.stats.decode.add(start, 1);
             drop(raw.budget);
             let (candidate, origin, slot) = (raw.candidate, raw.origin, raw.slot);
+            let Ok(decoded) = decoded else {
+                scratch = Scratch::default();
+                let fault = Error::permanent(format!("prepare {}: the thread panicked", candidate.key));
+                origin.answer(candidate, slot, Fate::Failed(fault));
+                continue;
+            };
             match decoded {
                 Ok((found, pixels)) => {
                     let ready = Box::new(Ready { candidate, found, pixels, origin, slot });

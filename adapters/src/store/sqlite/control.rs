@@ -102,7 +102,7 @@ async fn retry_dead(conn: &mut Conn, job: JobId, state: JobState, stage: Stage, 
 pub(super) async fn repair(conn: &mut Conn, job: JobId, chunks: &[ChunkRef], rules: &RetryRules) -> Done<()> {
     let (state, _) = find(conn, job).await?;
     if matches!(state, JobState::Submitted | JobState::Cancelling | JobState::Cancelled) {
-        return Ok(());
+        return Err(Error::permanent(format!("it is {state}: run its file first")).into());
     }
     let now = rows::now(conn).await?;
     for &chunk in chunks {

@@ -60,6 +60,13 @@ pub(super) async fn put_collection(conn: &mut Conn, spec: &CollectionSpec) -> Do
         sqlx::query("SELECT 1 FROM collection WHERE id = ?").bind(&spec.id.0).fetch_optional(&mut *conn).await?;
     if known.is_some() {
         let known = ledger::collection(conn, &spec.id).await?;
+        if known.corpus != spec.corpus {
+            return Err(Error::permanent(format!(
+                "the collection {} is one over the corpus {}, not over {}",
+                spec.id, known.corpus, spec.corpus
+            ))
+            .into());
+        }
         if known.storage != spec.storage {
             return Err(Error::permanent(format!(
                 "the collection {} is stored as {} and cannot be stored as {}: give the index section its first values \

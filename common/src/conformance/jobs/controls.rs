@@ -206,7 +206,8 @@ pub async fn a_cancelled_job_is_not_repaired(lab: &Lab) {
     lab.store.control(job.id, Control::Cancel).await.unwrap();
     lab.advance(&job).await;
     let before = lab.store.job(job.id).await.unwrap();
-    lab.store.repair(job.id, &[chunk(1, 1, 0)]).await.unwrap();
+    let error = lab.store.repair(job.id, &[chunk(1, 1, 0)]).await.unwrap_err();
+    assert!(error.is_permanent() && error.to_string().contains("cancelled"), "{error}");
     assert_eq!(lab.store.job(job.id).await.unwrap(), before);
     assert!(lab.store.repair(JobId::random(), &[]).await.unwrap_err().is_permanent());
 }

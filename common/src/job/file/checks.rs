@@ -22,9 +22,11 @@ pub(super) fn hub_name(text: &str) -> Result<(), String> {
     let (id, revision) = text.split_once('@').unwrap_or((text, "main"));
     let is_word = |part: &str| {
         let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
-        !part.is_empty() && !part.starts_with('.') && part.chars().all(allowed)
+        !part.is_empty() && !part.starts_with('.') && !part.contains("..") && part.chars().all(allowed)
     };
     let is_id = id.split_once('/').is_some_and(|(owner, name)| is_word(owner) && is_word(name));
+    // In the cache two hyphens stand for the slash.
+    let is_id = is_id && !id.contains("--");
     expect(is_id && revision.split('/').all(is_word), || "owner/name or owner/name@revision".to_owned())
 }
 

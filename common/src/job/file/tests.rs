@@ -236,7 +236,7 @@ fn a_number_out_of_its_bounds_is_refused_and_the_bounds_are_accepted() {
         ("[model]\npath = \"model\"\nbatch", "model.batch", 1, 1024),
         ("[retrieval]\ncandidates", "retrieval.candidates", 1, 10_000),
         ("[limits]\nmax_bytes", "limits.max_bytes", 1, 1 << 40),
-        ("[limits]\nmax_pixels", "limits.max_pixels", 1, 1 << 40),
+        ("[limits]\nmax_pixels", "limits.max_pixels", 1, 1 << 30),
         ("[limits]\nmax_side", "limits.max_side", 1, 1_000_000),
         ("[index.hnsw]\nm", "index.hnsw.m", 2, 512),
         ("[index.hnsw]\nef_construct", "index.hnsw.ef_construct", 1, 65_536),

@@ -78,14 +78,19 @@ pub(super) enum InstructionSet {
     Portable,
 }
 
+#[cfg(target_arch = "x86_64")]
+fn has_avx2_and_fma() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
 impl InstructionSet {
     /// What this processor has, the best first.
     pub(super) fn available() -> impl Iterator<Item = Self> {
         let all = [
             #[cfg(target_arch = "x86_64")]
-            (Self::Avx512, is_x86_feature_detected!("avx512f")),
+            (Self::Avx512, has_avx2_and_fma() && is_x86_feature_detected!("avx512f")),
             #[cfg(target_arch = "x86_64")]
-            (Self::Avx2, is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
+            (Self::Avx2, has_avx2_and_fma()),
             (Self::Portable, true),
         ];
         all.into_iter().filter_map(|(set, there)| there.then_some(set))

@@ -205,7 +205,8 @@ impl<'a> Chunks<'a> {
         if method != 0 {
             return Err(broken("an unknown compression"));
         }
-        let mut text = vec![0; MAX_TEXT];
+        // Deflate makes at most 1032 bytes of one: a file of many short texts is not to cost a large buffer for each.
+        let mut text = vec![0; MAX_TEXT.min(1032 * packed.len() + 16)];
         let mut inflate = Decompress::new(true);
         let status = inflate.decompress(packed, &mut text, FlushDecompress::None);
         let is_all_read = inflate.total_in() == packed.len() as u64;
