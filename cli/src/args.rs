@@ -97,14 +97,14 @@ pub enum ModelsCommand {
     },
     /// Read all of a model and encode a title and a picture with it
     Check {
-        /// A folder, or owner/name[@revision]
+        /// A folder, or owner/name or owner/name@revision of the hub
         model: String,
     },
 }
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct EncodeArgs {
-    /// The model: a folder, or owner/name[@revision] of the hub, which must have been pulled
+    /// The model: a folder, or owner/name or owner/name@revision of the hub, which must have been pulled
     #[arg(long, value_name = "MODEL")]
     pub model: String,
     /// A text; may be given again
