@@ -1,6 +1,6 @@
 //! Measures the flat index: put, seal and one batch of queries, e.g.
 //! `cargo run --release -p imagefleet-adapters --example flat_search -- 370000 512 1000 100`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "an example for people")]
+#![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 use imagefleet_adapters::index::flat::FlatIndex;
 use imagefleet_common::{
@@ -22,13 +22,16 @@ fn unit(random: &mut StdRng, dims: usize) -> Vec<f32> {
 }
 
 #[tokio::main]
-async fn main() {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |at: usize, left_out: usize| arguments.get(at).map_or(left_out, |text| text.parse().unwrap());
-    let (rows, dims, count, k) = (number(0, 370_000), number(1, 512), number(2, 1_000), number(3, 100));
+    let number = |at: usize, left_out: usize| match arguments.get(at) {
+        Some(text) => text.parse().map_err(|error| format!("ROWS DIMS QUERIES K [hnsw]: {text:?}: {error}")),
+        None => Ok(left_out),
+    };
+    let (rows, dims, count, k) = (number(0, 370_000)?, number(1, 512)?, number(2, 1_000)?, number(3, 100)?);
     let kind = if arguments.iter().any(|text| text == "hnsw") { IndexKind::Hnsw } else { IndexKind::FlatIp };
-    let folder = tempfile::tempdir().unwrap();
-    let index = FlatIndex::open(folder.path()).await.unwrap();
+    let folder = tempfile::tempdir()?;
+    let index = FlatIndex::open(folder.path()).await?;
     let spec = CollectionSpec {
         id: CollectionId("measured".into()),
         corpus: CorpusId("measured".into()),
@@ -42,7 +45,7 @@ async fn main() {
         batch: 32,
         storage: IndexSection { kind, hnsw: Hnsw::default() },
     };
-    index.ensure(&spec).await.unwrap();
+    index.ensure(&spec).await?;
 
     let mut random = StdRng::seed_from_u64(1);
     let mut putting = std::time::Duration::ZERO;
@@ -52,18 +55,18 @@ async fn main() {
             .collect();
         let at = ChunkRef { shard: (start / SHARD) as i64, version: 1, chunk: (start / 1_024) as i64 };
         let began = Instant::now();
-        index.put(&spec.id, at, 1, &points).await.unwrap();
+        index.put(&spec.id, at, 1, &points).await?;
         putting += began.elapsed();
     }
     println!("put {rows} × {dims}: {putting:.2?}, {:.0} points/s", rows as f64 / putting.as_secs_f64());
     let shards: Vec<i64> = (0..=(rows / SHARD) as i64).collect();
     let began = Instant::now();
-    index.seal(&spec.id, &shards).await.unwrap();
+    index.seal(&spec.id, &shards).await?;
     println!("seal: {:.2?}", began.elapsed());
     let queries = Queries { dims, values: (0..count).flat_map(|_| unit(&mut random, dims)).collect() };
     for round in 1..=4 {
         let began = Instant::now();
-        let found = index.search(&spec.id, &queries, k, &Scope::All).await.unwrap();
+        let found = index.search(&spec.id, &queries, k, &Scope::All).await?;
         let took = began.elapsed();
         let rate = 2.0 * (rows * dims * count) as f64 / took.as_secs_f64() / 1e9;
         println!(
@@ -73,6 +76,7 @@ async fn main() {
     }
     let one = Queries { dims, values: queries.values[..dims].to_vec() };
     let began = Instant::now();
-    index.search(&spec.id, &one, k, &Scope::All).await.unwrap();
+    index.search(&spec.id, &one, k, &Scope::All).await?;
     println!("one query: {:.2?}", began.elapsed());
+    Ok(())
 }

@@ -181,3 +181,21 @@ fn flipped_bits_never_do_more_than_a_rejection_and_always_do_the_same() {
         }
     }
 }
+
+#[test]
+fn a_picture_of_many_tiny_profiles_costs_as_much_as_its_bytes_and_no_more() {
+    let chunk = |kind: &[u8], content: &[u8]| {
+        let body = [kind, content].concat();
+        [&(content.len() as u32).to_be_bytes(), &body[..], &crc32fast::hash(&body).to_be_bytes()].concat()
+    };
+    let plain = read("png-1x1.png");
+    const HEADER: usize = 8 + 25;
+    let bytes = [&plain[..HEADER], &chunk(b"iCCP", b"a\0\0").repeat(1 << 21), &plain[HEADER..]].concat();
+    let (answer, answers) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let limits = Limits { max_bytes: 1 << 30, ..LIMITS };
+        answer.send(decode(&bytes, &limits) == decode(&plain, &LIMITS))
+    });
+    // A buffer for the longest profile each took minutes.
+    assert!(answers.recv_timeout(std::time::Duration::from_secs(20)).expect("two million chunks take seconds"));
+}

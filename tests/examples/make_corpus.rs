@@ -4,21 +4,21 @@
 //!
 //! Two hundred pictures a shard, each a JPEG of 500 × 375 pixels that no other equals.
 
-#![expect(clippy::unwrap_used, reason = "a measurement that cannot be set up has failed")]
-
 use imagefleet_tests::{
     corpus::jpeg_of,
     zip_writer::{Twist, Zip},
 };
-use std::{env, fs, path::PathBuf};
+use std::{env, error::Error, fs, path::PathBuf};
 
 const SHARD: u32 = 200;
 
-fn main() {
-    let [folder, pictures, model] = env::args().skip(1).collect::<Vec<_>>().try_into().expect("FOLDER PICTURES MODEL");
-    let (folder, pictures) = (PathBuf::from(folder), pictures.parse::<u32>().expect("a number of pictures"));
-    let model = fs::canonicalize(model).unwrap();
-    fs::create_dir_all(folder.join("corpus")).unwrap();
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [folder, pictures, model] = &arguments[..] else { return Err("usage: FOLDER PICTURES MODEL".into()) };
+    let folder = PathBuf::from(folder);
+    let pictures: u32 = pictures.parse().map_err(|error| format!("PICTURES is {pictures:?}: {error}"))?;
+    let model = fs::canonicalize(model)?;
+    fs::create_dir_all(folder.join("corpus"))?;
     // The same picture under another name costs as much to embed, and drawing it costs nothing.
     let drawn: Vec<Vec<u8>> = (0..64).map(|seed| jpeg_of(seed, 500, 375)).collect();
     for first in (0..pictures).step_by(SHARD as usize) {
@@ -26,13 +26,13 @@ fn main() {
         for number in first..(first + SHARD).min(pictures) {
             zip.add(&format!("{number:08}.jpg"), &drawn[number as usize % drawn.len()], Twist::default());
         }
-        fs::write(folder.join(format!("corpus/{first:08}.zip")), zip.finish(false)).unwrap();
+        fs::write(folder.join(format!("corpus/{first:08}.zip")), zip.finish(false))?;
     }
-    fs::write(folder.join("articles.csv"), "1,,A red boat at sunset,,,\n2,,Snow closes the mountain roads,,,\n")
-        .unwrap();
+    fs::write(folder.join("articles.csv"), "1,,A red boat at sunset,,,\n2,,Snow closes the mountain roads,,,\n")?;
     let job = format!(
         "name = \"measure\"\n[corpus]\nname = \"measure\"\nsource = \"corpus\"\nlayout = \"zip\"\n[model]\npath = {model:?}\n\
          [articles]\nfile = \"articles.csv\"\n[output]\ndirectory = \"out\"\n"
     );
-    fs::write(folder.join("job.toml"), job).unwrap();
+    fs::write(folder.join("job.toml"), job)?;
+    Ok(())
 }

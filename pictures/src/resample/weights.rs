@@ -199,3 +199,39 @@ impl Kernel {
         first
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
+    #[test]
+    fn the_weights_that_settle_the_precision_are_enough_of_them() {
+        let mut random = StdRng::seed_from_u64(9);
+        for filter in [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
+            for _ in 0..500 {
+                let (inputs, outputs) = (random.random_range(1..80), random.random_range(1..160));
+                let kernel = Kernel::new(Side { inputs, length: inputs as f64, outputs }, filter);
+                let mut weights = Vec::new();
+                let largest = (0..outputs).fold(0.0_f64, |largest, output| {
+                    kernel.weights(output, &mut weights);
+                    weights.iter().copied().fold(largest, f64::max)
+                });
+                let leaves = |precision: &u32| (0.5 + largest * f64::from(1_u32 << (precision + 1))) as i64 >= 1 << 15;
+                let all = (0..22).find(leaves).unwrap_or(22);
+                assert_eq!(torchvision_precision(&kernel, outputs), all, "{filter:?}, {inputs} to {outputs}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_side_that_grows_without_end_costs_no_more_than_its_first_output() {
+        const OUTPUTS: usize = 1 << 40;
+        let (answer, answers) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let kernel = Kernel::new(Side { inputs: 3, length: 3.0, outputs: OUTPUTS }, Filter::Bicubic);
+            answer.send(torchvision_precision(&kernel, OUTPUTS))
+        });
+        assert_eq!(answers.recv_timeout(std::time::Duration::from_secs(20)), Ok(14));
+    }
+}

@@ -113,6 +113,7 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // In KiB: the system's cache holds the rest.
             .pragma("cache_size", "-256")
             .busy_timeout(Duration::from_secs(10));
         let pool =
