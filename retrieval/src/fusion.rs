@@ -239,4 +239,20 @@ mod tests {
             assert_eq!(keys(&fuse(candidates, 0.0, Form::Normalised)), keys(&retrieved));
         }
     }
+
+    #[test]
+    fn with_all_the_weight_the_order_is_that_of_the_scores() {
+        let mut rng = StdRng::seed_from_u64(7);
+        for _ in 0..500 {
+            let candidates = drawn(&mut rng);
+            let mut by_score = candidates.clone();
+            by_score.sort_by(|a, b| b.score.total_cmp(&a.score));
+            let by_score: Vec<&str> = by_score.iter().map(|candidate| candidate.hit.key.as_str()).collect();
+            assert_eq!(keys(&fuse(candidates.clone(), 1.0, Form::Plain)), by_score);
+            // A sum that is not positive turns the order round, or leaves retrieval's.
+            if candidates.iter().map(|candidate| candidate.score).sum::<f32>() > 0.0 {
+                assert_eq!(keys(&fuse(candidates, 1.0, Form::Normalised)), by_score);
+            }
+        }
+    }
 }

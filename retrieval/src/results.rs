@@ -6,6 +6,7 @@
 
 mod inference;
 mod ledger;
+mod list;
 mod manifest;
 mod summary;
 

@@ -1,5 +1,6 @@
 //! `inference_results.json`: for each article, in their order, the pictures that were retrieved, best first.
 
+use super::list::List;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -46,43 +47,29 @@ struct Fields<'a> {
 }
 
 /// Writes the file row by row. It is complete after [`finish`](Self::finish) only.
-pub struct InferenceResults<W: Write> {
-    to: W,
-    rows: u64,
-}
+pub struct InferenceResults<W: Write>(List<W>);
 
 impl<W: Write> InferenceResults<W> {
     /// `to` should be buffered.
     pub fn new(to: W) -> Self {
-        Self { to, rows: 0 }
+        Self(List::new(to))
     }
 
     pub fn row(&mut self, row: &ResultRow) -> io::Result<()> {
         let pictures = || row.pictures.iter();
-        let fields = Fields {
+        self.0.row(&Fields {
             article_id: &row.article_id,
             query: &row.query,
             retrieved_images: pictures().map(|picture| picture.path.as_str()).collect(),
             similarity_scores: pictures().map(|picture| picture.score).collect(),
             indices: pictures().map(|picture| picture.key.as_str()).collect(),
             changed: pictures().filter(|picture| picture.changed).map(|picture| picture.key.as_str()).collect(),
-        };
-        let text = serde_json::to_string_pretty(&fields)?;
-        self.to.write_all(if self.rows == 0 { b"[" } else { b"," })?;
-        // Every line break in JSON text is layout, since those within strings are escaped.
-        for line in text.split('\n') {
-            self.to.write_all(b"\n  ")?;
-            self.to.write_all(line.as_bytes())?;
-        }
-        self.rows += 1;
-        Ok(())
+        })
     }
 
     /// Ends the list, flushes, and hands back what was written to.
-    pub fn finish(mut self) -> io::Result<W> {
-        self.to.write_all(if self.rows == 0 { b"[]\n" } else { b"\n]\n" })?;
-        self.to.flush()?;
-        Ok(self.to)
+    pub fn finish(self) -> io::Result<W> {
+        self.0.finish()
     }
 }
 
@@ -164,29 +151,6 @@ mod tests {
             };
             let text = written(std::slice::from_ref(&row));
             assert!(text.contains(&format!("[\n      {digits}\n    ]")), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_row_is_written_before_the_next_one_is_made() {
-        struct Counted(usize);
-        impl Write for Counted {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0 += bytes.len();
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let mut results = InferenceResults::new(Counted(0));
-        let row =
-            ResultRow { article_id: "1".into(), query: "q".into(), pictures: vec![picture("k", "p", 0.5, false)] };
-        let mut before = 0;
-        for _ in 0..3 {
-            results.row(&row).unwrap();
-            assert!(results.to.0 > before + 100);
-            before = results.to.0;
         }
     }
 
