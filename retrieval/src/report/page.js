@@ -96,7 +96,7 @@
     return el("header", null, el("div", null,
       el("h3", { dir: "auto" }, title),
       el("p.facts", null,
-        el("a.anchor", { href: `#q=${encodeURIComponent(index.id[query])}`, "aria-label": `Link to query ${index.id[query]}` }, `#${index.id[query]}`),
+        index.id[query] ? el("a.anchor", { href: `#q=${encodeURIComponent(index.id[query])}`, "aria-label": `Link to query ${index.id[query]}` }, `#${index.id[query]}`) : null,
         move)));
   }
   function standing(query) {

@@ -45,7 +45,7 @@ pub(super) fn write(out: &mut String, timings: &Timings) -> fmt::Result {
 fn pipeline(out: &mut String, stages: &[PipelineTime], bottleneck: &PipelineTime) -> fmt::Result {
     write!(
         out,
-        "<h3>Within embed</h3>\n<p>All four work at once, so the busiest sets the pace: <b>{}</b>, at work {} of the time.</p>\n<div class=\"bars\">",
+        "<h3>Within embed</h3>\n<p>All of these work at once, so the busiest sets the pace: <b>{}</b>, at work {} of the time.</p>\n<div class=\"bars\">",
         Text(&bottleneck.name),
         percent(bottleneck.busy)
     )?;
