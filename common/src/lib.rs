@@ -2,6 +2,7 @@
 //!
 //! Start with [`task`], the state machine of a task: everything else serves it.
 
+pub mod attribution;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod error;

@@ -1,7 +1,7 @@
 //! YFCC metadata: whose picture it is and under which licence.
 //!
 //! A shard's file is gzip JSON lines, one row a photo or video, exported from YFCC100M's table. Texts stay as they are
-//! stored there: titles are URL-encoded, with `+` for a space. Rows of videos are left out.
+//! stored there: names, titles and tags are URL-encoded, with `+` for a space. Rows of videos are left out.
 
 use crate::archive::names::photo_key;
 use flate2::bufread::MultiGzDecoder;
@@ -55,8 +55,15 @@ struct Row {
     photoid: Scalar,
     #[serde(default)]
     uid: Scalar,
+    /// The name that the user goes by.
+    #[serde(default)]
+    unickname: Scalar,
     #[serde(default)]
     title: Scalar,
+    #[serde(default)]
+    datetaken: Scalar,
+    #[serde(default)]
+    usertags: Scalar,
     #[serde(default)]
     pageurl: Scalar,
     #[serde(default)]
@@ -118,10 +125,13 @@ fn parse(bytes: &[u8]) -> Result<ShardMetadata> {
                 let attribution = Attribution {
                     photo_id: row.photoid.text(),
                     owner: row.uid.text(),
+                    author: row.unickname.text(),
                     title: row.title.text(),
                     page_url: row.pageurl.text(),
                     licence: row.licensename.text(),
                     licence_url: row.licenseurl.text(),
+                    taken: row.datetaken.text(),
+                    tags: row.usertags.text(),
                 };
                 metadata.photos.insert(key, attribution);
             }

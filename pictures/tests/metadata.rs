@@ -22,7 +22,7 @@ fn gzip(text: &str) -> Vec<u8> {
 
 fn row(number: u32, changes: Value) -> String {
     let mut row = json!({
-        "photoid": number, "uid": "1@N00", "title": "A+%22quiet%22+day", "description": "", "usertags": "a,b",
+        "photoid": number, "uid": "1@N00", "unickname": "Zo%C3%AB+Z", "title": "A+%22quiet%22+day", "description": "", "usertags": "a,b",
         "pageurl": format!("http://www.flickr.com/photos/1@N00/{number}/"),
         "downloadurl": format!("http://farm1.staticflickr.com/1/{number}_x.jpg"),
         "licensename": "Attribution License", "licenseurl": "http://creativecommons.org/licenses/by/2.0/",
@@ -40,21 +40,27 @@ fn url(number: u32) -> String {
 
 #[tokio::test]
 async fn photos_are_found_by_key_with_texts_as_they_are_stored() {
-    let text =
-        row(1, json!({})) + "\n" + &row(2, json!({"photoid": "2", "title": null})) + &row(3, json!({"marker": 1}));
+    let text = row(1, json!({}))
+        + "\n"
+        + &row(2, json!({"photoid": "2", "title": null, "datetaken": null, "unickname": 7}))
+        + &row(3, json!({"marker": 1}));
     let memory = Memory::new(PATH, gzip(&text));
     let metadata = read_metadata(memory.pinned()).await.unwrap();
     let expected = Attribution {
         photo_id: "1".into(),
         owner: "1@N00".into(),
+        author: "Zo%C3%AB+Z".into(),
         title: "A+%22quiet%22+day".into(),
         page_url: "http://www.flickr.com/photos/1@N00/1/".into(),
         licence: "Attribution License".into(),
         licence_url: "http://creativecommons.org/licenses/by/2.0/".into(),
+        taken: "2009-01-01 00:00:00.0".into(),
+        tags: "a,b".into(),
     };
     assert_eq!(metadata.of(&photo_key(&url(1))), Ok(Some(&expected)));
     assert_eq!(metadata.of(&photo_key(&url(2))).unwrap().unwrap().photo_id, "2");
-    assert_eq!(metadata.of(&photo_key(&url(2))).unwrap().unwrap().title, "");
+    let second = metadata.of(&photo_key(&url(2))).unwrap().unwrap();
+    assert_eq!((&second.title[..], &second.taken[..], &second.author[..]), ("", "", "7"));
     assert_eq!(metadata.of(&photo_key(&url(3))), Ok(None), "a video is no photo");
     assert_eq!(metadata.photos.len(), 2);
 }

@@ -172,8 +172,9 @@ fn picture(number: usize) -> Picture {
         owner,
         licence: licence.to_owned(),
         licence_url: format!("http://creativecommons.org/licenses/{code}/2.0/"),
+        ..Attribution::default()
     };
-    Picture::of_yfcc(
+    Picture::credited(
         &key,
         &format!("images/{}.zip/data/images/{}/{}/{key}.jpg", &key[..3], &key[..3], &key[3..6]),
         &known,

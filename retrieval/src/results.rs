@@ -1,11 +1,12 @@
-//! The files that people read: `inference_results.json`, `summary.json` and `ledger.jsonl` (reference pipeline §7), and
-//! those of an evaluation (§8).
+//! The files that people read: `inference_results.json`, `attribution.jsonl`, `summary.json` and `ledger.jsonl`
+//! (reference pipeline §7), and those of an evaluation (§8).
 //!
 //! Their bytes depend on what they say and on nothing else: no times (but for those that MLflow's files must have), no
 //! attempts, no hash order. Text stands as it is, unescaped UTF-8 as Python's `json.dump(…, ensure_ascii=False,
 //! indent=2)` writes it; a similarity has the fewest digits that read back as the same f32. Writers stream: a row is
 //! gone from memory once it is written.
 
+mod attribution;
 mod inference;
 mod ledger;
 mod list;
@@ -15,6 +16,7 @@ mod mlflow;
 mod rankings;
 mod summary;
 
+pub use attribution::{AttributionRow, Attributions};
 pub use inference::{InferenceResults, RankedPicture, ResultRow, picture_path};
 pub use ledger::{ShardRow, Unprocessed, write_ledger};
 pub use manifest::Manifest;
@@ -28,6 +30,9 @@ pub const SUMMARY: &str = "summary.json";
 
 /// The retrieved pictures of every article.
 pub const INFERENCE_RESULTS: &str = "inference_results.json";
+
+/// Whom to credit for the retrieved pictures.
+pub const ATTRIBUTION: &str = "attribution.jsonl";
 
 /// What became of every picture.
 pub const LEDGER: &str = "ledger.jsonl";

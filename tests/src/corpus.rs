@@ -41,7 +41,8 @@ impl Photo {
 
     pub fn metadata(&self) -> String {
         json!({
-            "photoid": self.id, "uid": "1@N00", "title": format!("photo+{}", self.id), "marker": 0, "ext": "jpg",
+            "photoid": self.id, "uid": "1@N00", "unickname": "Zo%C3%AB+Z", "marker": 0, "ext": "jpg",
+            "title": format!("photo+{}", self.id), "datetaken": "2012-05-06 12:33:00.0", "usertags": "sea,red+boat",
             "downloadurl": self.url, "pageurl": format!("http://example.org/{}", self.id),
             "licensename": "Attribution License", "licenseurl": "http://creativecommons.org/licenses/by/2.0/",
         })

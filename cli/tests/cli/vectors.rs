@@ -84,7 +84,11 @@ async fn what_is_exported_comes_back_as_it_was_and_goes_out_again_as_the_same_by
     let numbers = &matrix[matrix.len() - 19 * dims * 4..];
     for (line, row) in lines.iter().zip(numbers.chunks_exact(dims * 4)) {
         let point = &held[line["key"].as_str().unwrap()];
-        assert_eq!(line["licence"], point.payload.attribution.licence);
+        let credit = ["author", "owner", "title", "licence", "licence_url", "page_url", "taken", "tags"];
+        let of = serde_json::to_value(&point.payload.attribution).unwrap();
+        for field in credit {
+            assert!(line[field] == of[field] && of[field] != "", "{field}: {line}");
+        }
         let bytes: Vec<u8> = point.vector.iter().flat_map(|value| value.to_le_bytes()).collect();
         assert_eq!(row, bytes, "{}", line["key"]);
     }

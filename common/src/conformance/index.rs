@@ -81,10 +81,13 @@ fn payload(key: &str) -> Payload {
         attribution: Attribution {
             photo_id: key.into(),
             owner: "Zoë \"Z\"".into(),
+            author: "Zo%C3%AB".into(),
             title: "été, 写真\n".into(),
             page_url: String::new(),
             licence: "CC BY 2.0".into(),
             licence_url: "https://creativecommons.org/licenses/by/2.0/".into(),
+            taken: "2012-05-06 12:33:00.0".into(),
+            tags: "sea,red+boat".into(),
         },
     }
 }

@@ -3,6 +3,8 @@
 //! A collection's name is its id. Points are unique by key in a collection. Every write carries the epoch of the
 //! claim it was made under, and a point is replaced only where the stored epoch is not above it.
 
+pub use crate::attribution::Attribution;
+
 use crate::{
     error::Result,
     ids::{CollectionId, Epoch},
@@ -31,21 +33,6 @@ pub struct Payload {
     /// Empty where nothing is known.
     #[serde(flatten)]
     pub attribution: Attribution,
-}
-
-/// What Creative Commons wants to be said beside a picture.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Attribution {
-    pub photo_id: String,
-    /// The photographer's user id.
-    pub owner: String,
-    /// As the metadata have it; YFCC's are URL-encoded, with `+` for a space.
-    pub title: String,
-    pub page_url: String,
-    /// The licence's name.
-    pub licence: String,
-    pub licence_url: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,5 @@
 //! What a report says. Whoever makes it has checked nothing: every text may hold anything.
 
-use super::licence;
 use crate::results::{Pictures, ShardRow};
 use imagefleet_common::{
     ledger::{Reason, RejectedRow},
@@ -228,13 +227,13 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A picture with YFCC's metadata, whose titles are URL-encoded.
-    pub fn of_yfcc(key: &str, path: &str, known: &Attribution) -> Self {
+    /// A picture with metadata.
+    pub fn credited(key: &str, path: &str, known: &Attribution) -> Self {
         Self {
             key: key.to_owned(),
             path: path.to_owned(),
-            title: licence::plain(&known.title),
-            author: licence::plain(&known.owner),
+            title: known.title_text(),
+            author: known.credit(),
             page: known.page_url.clone(),
             licence: known.licence.clone(),
             licence_url: known.licence_url.clone(),

@@ -1,4 +1,4 @@
-//! What is said of a picture's rights: short names of Creative Commons' licences, titles made readable.
+//! Short names of licences, with the version that they are linked to.
 
 /// "CC BY-NC 2.0" of a Creative Commons URL, otherwise the licence's own name.
 pub(super) fn short(name: &str, url: &str) -> String {
@@ -22,31 +22,6 @@ fn is_word(code: &str) -> bool {
     (1..20).contains(&code.len()) && code.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '-' | '+'))
 }
 
-/// URL-decoded, with `+` for a space, as YFCC100M's texts are stored. What is no code stays as it is.
-pub(super) fn plain(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        match (first, after) {
-            (b'+', _) => bytes.push(b' '),
-            (b'%', [high, low, beyond @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    bytes.push(high << 4 | low);
-                    rest = beyond;
-                }
-                _ => bytes.push(b'%'),
-            },
-            _ => bytes.push(*first),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,12 +39,5 @@ mod tests {
         ] {
             assert_eq!(short(name, url), expected);
         }
-    }
-
-    #[test]
-    fn stored_titles_are_made_readable() {
-        assert_eq!(plain("Caf%C3%A9+%26+bar"), "Café & bar");
-        assert_eq!(plain("100%+wool%2"), "100% wool%2");
-        assert_eq!(plain("%ff%3Cscript"), "\u{fffd}<script");
     }
 }

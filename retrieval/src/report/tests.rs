@@ -19,11 +19,12 @@ fn known(number: usize) -> Attribution {
         page_url: format!("http://pictures.example/{number}"),
         licence: "Attribution License".to_owned(),
         licence_url: "http://creativecommons.org/licenses/by/2.0/".to_owned(),
+        ..Attribution::default()
     }
 }
 
 fn found(number: usize, before: u32, after: u32) -> Found {
-    let picture = Picture::of_yfcc(&format!("key{number}"), &format!("images/abc.zip/{number}.jpg"), &known(number));
+    let picture = Picture::credited(&format!("key{number}"), &format!("images/abc.zip/{number}.jpg"), &known(number));
     let similarity = 0.5 - 0.01 * before as f32;
     Found { picture, before, after, similarity, score: Some(3.25), fused: Some(0.125), ..Found::default() }
 }
@@ -126,7 +127,7 @@ fn full() -> Report {
                 },
                 Some(Preview {
                     bytes: b"\xff\xd8\xff".to_vec(),
-                    of: Picture::of_yfcc("abc1", "images/abc.zip/x.jpg", &known(77)),
+                    of: Picture::credited("abc1", "images/abc.zip/x.jpg", &known(77)),
                 }),
             )],
         },

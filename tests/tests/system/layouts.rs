@@ -188,6 +188,8 @@ async fn a_payload_leads_to_the_stored_bytes_and_to_whom_to_credit() {
         assert_eq!(credit, [&id.to_string(), "1@N00", &format!("photo+{id}"), &page]);
         let licence = (&of.licence[..], &of.licence_url[..]);
         assert_eq!(licence, ("Attribution License", "http://creativecommons.org/licenses/by/2.0/"));
+        let more = (&of.author[..], &of.taken[..], &of.tags[..]);
+        assert_eq!(more, ("Zo%C3%AB+Z", "2012-05-06 12:33:00.0", "sea,red+boat"));
     }
 }
 
