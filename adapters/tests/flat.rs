@@ -4,9 +4,10 @@
 
 use imagefleet_adapters::index::flat::FlatIndex;
 use imagefleet_common::{
+    filter::Filter,
     ids::{CollectionId, CorpusId},
     job::spec::{CollectionSpec, Decoding, Hnsw, IndexKind, IndexSection, Limits, Precision},
-    ports::index::{Doomed, Hit, Index, Payload, Point, Queries, Scope},
+    ports::index::{Doomed, Hit, Index, Payload, Point, Queries, Scope, SearchFilter},
     work::ChunkRef,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -25,6 +26,7 @@ fn spec(name: &str, kind: IndexKind) -> CollectionSpec {
         decoding: Decoding::Exact,
         preprocessing: String::new(),
         limits: Limits::default(),
+        filter: Filter::default(),
         dims: DIMS,
         batch: 1,
         storage: IndexSection { kind, hnsw: Hnsw { m: 16, ef_construct: 100, ef_search: 120 } },
@@ -90,8 +92,8 @@ async fn a_graph_finds_nearly_all_and_scores_it_exactly() {
     let index = FlatIndex::open(folder.path()).await.unwrap();
     for scope in [Scope::All, Scope::Shards(vec![1, 3]), Scope::Shards(vec![1, 2, 3])] {
         let (queries, k) = (queries(60, 77), 20);
-        let wanted = index.search(&exact.id, &queries, k, &scope).await.unwrap();
-        let found = index.search(&graph.id, &queries, k, &scope).await.unwrap();
+        let wanted = index.search(&exact.id, &queries, k, &scope, &SearchFilter::default()).await.unwrap();
+        let found = index.search(&graph.id, &queries, k, &scope, &SearchFilter::default()).await.unwrap();
         let recall = recall(&found, &wanted);
         eprintln!("recall over {scope:?}: {recall:.4}");
         assert!(recall > 0.95, "{recall}");
@@ -122,9 +124,50 @@ async fn without_a_graph_of_the_searched_shards_the_search_is_exact() {
     index.put(&spec.id, at(1), 2, &points("new-", 1, 9)).await.unwrap();
     index.seal(&spec.id, &[1]).await.unwrap();
     let query = Queries { dims: DIMS, values: points("new-", 1, 9)[0].vector.clone() };
-    let found = index.search(&spec.id, &query, 801, &Scope::All).await.unwrap();
+    let found = index.search(&spec.id, &query, 801, &Scope::All, &SearchFilter::default()).await.unwrap();
     assert_eq!((found[0].len(), found[0][0].key.as_str()), (801, "new-00000"));
     assert!(files(folder.path()).iter().filter(|name| name.ends_with(".graph")).all(|name| !before.contains(name)));
+}
+
+/// Between two seals a filter goes by what is stored when it is first used; keys alone go by what was sealed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sealed_row_whose_point_changed_since_is_judged_by_its_payload_of_now_and_one_that_is_gone_is_not_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = FlatIndex::open(folder.path()).await.unwrap();
+    let spec = spec("exact", IndexKind::FlatIp);
+    index.ensure(&spec).await.unwrap();
+    let titled = |numbers: &[usize], title: &str| -> Vec<Point> {
+        let all = points("p", 6, 1);
+        let mut some: Vec<Point> = numbers.iter().map(|number| all[*number].clone()).collect();
+        some.iter_mut().for_each(|point| point.payload.attribution.title = title.into());
+        some
+    };
+    index.put(&spec.id, at(1), 1, &titled(&[0, 1, 2, 3, 4, 5], "red")).await.unwrap();
+    index.seal(&spec.id, &[1]).await.unwrap();
+    index.put(&spec.id, at(1), 2, &titled(&[0], "blue")).await.unwrap();
+    index.put(&spec.id, at(2), 2, &titled(&[1, 2], "red")).await.unwrap();
+    index.put(&spec.id, at(2), 2, &titled(&[3], "blue")).await.unwrap();
+    index.delete(&spec.id, &Doomed::Keys { keys: vec!["p00005".into()], up_to: 9 }).await.unwrap();
+    let found = async |filter: SearchFilter| {
+        let found = index.search(&spec.id, &queries(1, 3), 10, &Scope::All, &filter).await.unwrap();
+        assert!(found[0].iter().all(|hit| hit.epoch == 1), "they are the sealed rows");
+        let mut keys: Vec<String> = found[0].iter().map(|hit| hit.key.clone()).collect();
+        keys.sort();
+        keys
+    };
+    let word = |word: &str| {
+        let mut filter = SearchFilter::default();
+        filter.filter.set("text", word).unwrap();
+        filter
+    };
+    assert_eq!(found(word("red")).await, ["p00001", "p00002", "p00004"]);
+    assert_eq!(found(word("blue")).await, ["p00000", "p00003"]);
+    let keys = ["p00000", "p00005"].map(String::from);
+    let keyed = SearchFilter { keys: Some(keys.clone().into()), ..SearchFilter::default() };
+    assert_eq!(found(keyed).await, keys);
+    // What was read once stands until the next seal.
+    index.put(&spec.id, at(1), 3, &titled(&[4], "blue")).await.unwrap();
+    assert_eq!(found(word("red")).await, ["p00001", "p00002", "p00004"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,7 +213,8 @@ async fn another_opening_searches_while_shards_are_put_and_sealed() {
             start.wait().await;
             let mut last = 0;
             while last < ROUNDS {
-                let found = reader.search(&id, &queries(2, seed), 500, &Scope::All).await.unwrap();
+                let found =
+                    reader.search(&id, &queries(2, seed), 500, &Scope::All, &SearchFilter::default()).await.unwrap();
                 let epochs: HashSet<i64> = found.iter().flatten().map(|hit| hit.epoch).collect();
                 assert_eq!((found[0].len(), epochs.len()), (500, 1), "a search sees one sealed state");
                 let epoch = epochs.into_iter().next().unwrap();
@@ -203,7 +247,7 @@ async fn a_segment_that_was_cut_off_is_refused_by_name() {
     for length in [20_000, 1_000, 64, 10, 0] {
         std::fs::File::options().write(true).open(&segment).unwrap().set_len(length).unwrap();
         let index = FlatIndex::open(folder.path()).await.unwrap();
-        let error = index.search(&spec.id, &queries(1, 1), 1, &Scope::All).await.unwrap_err();
+        let error = index.search(&spec.id, &queries(1, 1), 1, &Scope::All, &SearchFilter::default()).await.unwrap_err();
         assert!(error.is_permanent() && error.to_string().contains("c1-s1-1.rows"), "{error}");
     }
 }

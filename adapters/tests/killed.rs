@@ -10,10 +10,11 @@ use imagefleet_adapters::{
     objects::fs::FsObjects,
 };
 use imagefleet_common::{
+    filter::Filter,
     ids::{CollectionId, CorpusId},
     job::spec::{CollectionSpec, Decoding, IndexSection, Limits, Precision},
     ports::{
-        index::{Index, Payload, Point, PointHead, Queries, Scope},
+        index::{Index, Payload, Point, PointHead, Queries, Scope, SearchFilter},
         layered::Layered,
         objects::{Objects, list_all, read_latest},
     },
@@ -64,6 +65,7 @@ fn spec() -> CollectionSpec {
         decoding: Decoding::Exact,
         preprocessing: String::new(),
         limits: Limits::default(),
+        filter: Filter::default(),
         dims: DIMS,
         batch: 1,
         storage: IndexSection::default(),
@@ -143,7 +145,7 @@ async fn what_was_confirmed_outlives_sigkill() {
         if let Some(sealed) = sealed {
             let (_, points) = chunk(sealed);
             let queries = Queries { dims: DIMS, values: points[7].vector.clone() };
-            let found = index.search(&spec().id, &queries, 1, &Scope::All).await.unwrap();
+            let found = index.search(&spec().id, &queries, 1, &Scope::All, &SearchFilter::default()).await.unwrap();
             assert_eq!(found[0][0].key, points[7].key, "kill {kill}: a sealed point is found");
         }
     }

@@ -6,12 +6,15 @@
 //! - A search maps segments and looks at no row of the database but their names. Exact search is one matrix product a
 //!   block for the whole batch; HNSW asks a graph built at seal for exactly the searched shards, and where there is
 //!   none (another job sealed a shard since) it is exact.
+//! - A filtered search is exact too, whatever the storage: it scans the rows that the filter lets through. Which ones
+//!   these are is read from the payloads when a filter is first used on a segment, and kept.
 //!
 //! One process writes; others may open the same folder and read at any time.
 
 mod database;
 mod files;
 mod graph;
+mod mask;
 mod scan;
 mod segment;
 
@@ -21,12 +24,14 @@ use database::{Collection, Database, Sealed};
 use files::{Files, Opened, graph_name, segment_name, wants_graph};
 use imagefleet_common::{
     error::{Context, Error, Result},
+    filter::Filter,
     ids::{CollectionId, Epoch},
     job::spec::CollectionSpec,
-    ports::index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, Stored},
+    ports::index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, SearchFilter, Stored},
     work::ChunkRef,
 };
-use segment::SegmentWriter;
+use mask::Mask;
+use segment::{Segment, SegmentWriter};
 use std::{
     collections::{BTreeSet, HashSet},
     path::Path,
@@ -46,6 +51,8 @@ pub struct FlatIndex {
     files: Arc<Files>,
     /// One seal at a time: it removes files that nothing names, and another's may not be named yet.
     sealing: tokio::sync::Mutex<()>,
+    /// One filter at a time is evaluated: who asks for the same one waits and finds it.
+    masking: tokio::sync::Mutex<()>,
 }
 
 impl FlatIndex {
@@ -58,7 +65,8 @@ impl FlatIndex {
         })
         .await?;
         let database = Database::open(&dir.join("vectors.sqlite")).await?;
-        Ok(Self { database, files: Arc::new(Files::new(folder)), sealing: tokio::sync::Mutex::default() })
+        let files = Arc::new(Files::new(folder));
+        Ok(Self { database, files, sealing: tokio::sync::Mutex::default(), masking: tokio::sync::Mutex::default() })
     }
 
     async fn seal_shard(&self, collection: &Collection, shard: i64) -> Result<()> {
@@ -111,10 +119,10 @@ impl FlatIndex {
         blocking(move || files.sweep(&collection, &live)).await
     }
 
-    async fn open_scope(&self, collection: &Arc<Collection>, scope: &Scope) -> Result<Opened> {
+    async fn open_scope(&self, collection: &Arc<Collection>, scope: &Scope, by_graph: bool) -> Result<Opened> {
         for _ in 0..LOOKS {
             let sealed = in_scope(self.database.sealed(collection).await?, scope);
-            let graph = match wants_graph(collection) && !sealed.is_empty() {
+            let graph = match by_graph && wants_graph(collection) && !sealed.is_empty() {
                 true => {
                     let (name, _) = graph_name(collection, &sealed);
                     let graphs = self.database.graphs(collection).await?;
@@ -128,6 +136,25 @@ impl FlatIndex {
             }
         }
         Err(Error::transient("open the segments: they are sealed faster than they can be opened"))
+    }
+
+    /// The rows of a segment whose payload the filter lets through.
+    async fn mask(&self, collection: &Collection, segment: &Arc<Segment>, filter: &Filter) -> Result<Arc<Mask>> {
+        if let Some(known) = segment.masks.get(filter) {
+            return Ok(known);
+        }
+        let _masking = self.masking.lock().await;
+        if let Some(known) = segment.masks.get(filter) {
+            return Ok(known);
+        }
+        let rows = Arc::clone(segment);
+        let key = move |row: usize| String::from_utf8_lossy(rows.key(row)).into_owned();
+        let rows = segment.rows();
+        let keys: Vec<String> = blocking(move || Ok((0..rows).map(key).collect())).await?;
+        let let_through = self.database.lets_through(collection, &keys, filter).await?;
+        let mask = Arc::new(let_through.into_iter().collect());
+        segment.masks.put(filter.clone(), Arc::clone(&mask));
+        Ok(mask)
     }
 }
 
@@ -188,14 +215,29 @@ impl Index for FlatIndex {
         queries: &Queries,
         k: usize,
         scope: &Scope,
+        filter: &SearchFilter,
     ) -> Result<Vec<Vec<Hit>>> {
         let collection = self.database.collection(collection).await?;
         check_queries(queries, collection.dims)?;
-        let Opened { segments, graph } = self.open_scope(&collection, scope).await?;
+        let Opened { segments, graph } = self.open_scope(&collection, scope, filter.is_empty()).await?;
+        let SearchFilter { filter, keys } = filter.clone();
+        let masks = match filter.is_empty() {
+            true => None,
+            false => {
+                let mut masks = Vec::with_capacity(segments.len());
+                for segment in &segments {
+                    masks.push(self.mask(&collection, segment, &filter).await?);
+                }
+                Some(masks)
+            }
+        };
         let queries = queries.clone();
         blocking(move || match graph {
             Some(graph) => graph.search(&segments, &queries, k),
-            None => Ok(scan::search(&segments, &queries, k)),
+            None => {
+                let masks = mask::with_keys(&segments, masks, keys.as_ref());
+                Ok(scan::search(&segments, masks.as_deref(), &queries, k))
+            }
         })
         .await
     }

@@ -12,6 +12,7 @@ use crate::{
 };
 use imagefleet_common::{
     Context, Error, Result,
+    filter::Filter,
     ids::{CollectionId, CorpusId},
     job::spec::{
         CollectionSpec, CorpusSection, CorpusSpec, Decoding, IndexSection, Layout, Limits, ModelIdentity, Precision,
@@ -120,6 +121,7 @@ fn origin(folder: &Path, name: &str, model: Option<&str>) -> Result<Origin> {
             decoding: Decoding::Exact,
             preprocessing,
             limits: Limits::default(),
+            filter: Filter::default(),
             dims,
             batch: imagefleet_common::job::spec::default_batch(),
             storage: IndexSection::default(),

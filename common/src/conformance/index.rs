@@ -4,11 +4,14 @@
 //! opens the index anew over the same storage each time it is called: what must outlast a process is asked of a
 //! second one. Embedded callers keep the first alive only where two may be open at once.
 
+pub mod filters;
+
 use crate::{
     error::Result,
+    filter::Filter,
     ids::{CollectionId, CorpusId, Epoch},
     job::spec::{CollectionSpec, Decoding, Hnsw, IndexKind, IndexSection, Limits, Precision},
-    ports::index::{Attribution, Doomed, Hit, Index, Payload, Point, PointHead, Queries, Scope, Stored},
+    ports::index::{Attribution, Doomed, Hit, Index, Payload, Point, PointHead, Queries, Scope, SearchFilter, Stored},
     work::ChunkRef,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
@@ -29,6 +32,9 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn Index>) {
     a_search_looks_through_its_scope(&make).await;
     ties_are_ordered_by_key(&make).await;
     more_than_there_is_gives_all_there_is(&make).await;
+    filters::a_filtered_search_equals_brute_force_over_payloads(&make).await;
+    filters::ties_among_what_passes_are_ordered_by_key(&make).await;
+    filters::a_filter_goes_by_the_payloads_that_were_sealed_last(&make).await;
     a_search_sees_what_was_sealed(&make).await;
     a_moved_key_stands_once(&make).await;
     everything_outlasts_the_process(&make).await;
@@ -49,6 +55,7 @@ fn collection(name: &str) -> CollectionSpec {
         decoding: Decoding::Exact,
         preprocessing: "none".into(),
         limits: Limits::default(),
+        filter: Filter::default(),
         dims: DIMS,
         batch: 32,
         storage: IndexSection { kind: IndexKind::FlatIp, hnsw: Hnsw::default() },
@@ -321,7 +328,8 @@ pub async fn a_search_equals_brute_force(make: &impl AsyncFn() -> Arc<dyn Index>
     index.seal(&id, &[1, 2, 3, 4, 9]).await.expect("shards are sealed");
     for (count, k) in [(1, 10), (7, 1), (130, 100)] {
         let queries = queries(count, 40 + count as u64);
-        let found = index.search(&id, &queries, k, &Scope::All).await.expect("a search succeeds");
+        let found =
+            index.search(&id, &queries, k, &Scope::All, &SearchFilter::default()).await.expect("a search succeeds");
         assert_eq!(found.len(), count);
         for (hits, query) in found.iter().zip(queries.values.chunks(DIMS)) {
             assert_same(hits, &brute_force(shards.values().flatten(), query, k + 50), k);
@@ -330,10 +338,12 @@ pub async fn a_search_equals_brute_force(make: &impl AsyncFn() -> Arc<dyn Index>
                 assert_eq!(hit.epoch, shard * 100);
             }
         }
-        let again = index.search(&id, &queries, k, &Scope::All).await.expect("a search succeeds");
+        let again =
+            index.search(&id, &queries, k, &Scope::All, &SearchFilter::default()).await.expect("a search succeeds");
         assert_eq!(found, again, "the same question has the same answer");
     }
-    let none = index.search(&id, &Queries { dims: DIMS, values: Vec::new() }, 5, &Scope::All).await;
+    let none =
+        index.search(&id, &Queries { dims: DIMS, values: Vec::new() }, 5, &Scope::All, &SearchFilter::default()).await;
     assert_eq!(none.expect("no queries are no error"), Vec::<Vec<Hit>>::new());
 }
 
@@ -351,7 +361,10 @@ pub async fn a_search_looks_through_its_scope(make: &impl AsyncFn() -> Arc<dyn I
             .map(|shard| points(&format!("s{shard}-"), 30, *shard as u64))
             .collect();
         let queries = queries(5, 9);
-        let found = index.search(&id, &queries, 40, &Scope::Shards(scope)).await.expect("a search succeeds");
+        let found = index
+            .search(&id, &queries, 40, &Scope::Shards(scope), &SearchFilter::default())
+            .await
+            .expect("a search succeeds");
         for (hits, query) in found.iter().zip(queries.values.chunks(DIMS)) {
             assert_same(hits, &brute_force(expected.iter().flatten(), query, 200), 40);
         }
@@ -371,7 +384,8 @@ pub async fn ties_are_ordered_by_key(make: &impl AsyncFn() -> Arc<dyn Index>) {
     index.seal(&id, &[1, 2]).await.expect("shards are sealed");
     let queries = Queries { dims: DIMS, values: vector.clone() };
     for (k, expected) in [(8, ["0", "B", "a", "a/b", "b", "c", "z", "é"].as_slice()), (3, &["0", "B", "a"])] {
-        let found = index.search(&id, &queries, k, &Scope::All).await.expect("a search succeeds");
+        let found =
+            index.search(&id, &queries, k, &Scope::All, &SearchFilter::default()).await.expect("a search succeeds");
         assert_eq!(keys_of(&found[0]), expected);
     }
 }
@@ -379,7 +393,9 @@ pub async fn ties_are_ordered_by_key(make: &impl AsyncFn() -> Arc<dyn Index>) {
 pub async fn more_than_there_is_gives_all_there_is(make: &impl AsyncFn() -> Arc<dyn Index>) {
     let index = make().await;
     let id = made(&*index, "few").await;
-    let search = async |k| index.search(&id, &queries(2, 1), k, &Scope::All).await.expect("a search succeeds");
+    let search = async |k| {
+        index.search(&id, &queries(2, 1), k, &Scope::All, &SearchFilter::default()).await.expect("a search succeeds")
+    };
     assert_eq!(search(10).await, [[], []], "an empty collection has no hits");
     index.put(&id, at(1, 1, 0), 1, &points("p", 3, 1)).await.expect("points are put");
     index.seal(&id, &[1]).await.expect("a shard is sealed");
@@ -395,7 +411,10 @@ pub async fn a_search_sees_what_was_sealed(make: &impl AsyncFn() -> Arc<dyn Inde
     index.put(&id, at(2, 1, 0), 1, &points("other", 5, 2)).await.expect("points are put");
     index.seal(&id, &[1, 2]).await.expect("shards are sealed");
     let found = async || {
-        let found = index.search(&id, &queries(1, 3), 100, &Scope::All).await.expect("a search succeeds");
+        let found = index
+            .search(&id, &queries(1, 3), 100, &Scope::All, &SearchFilter::default())
+            .await
+            .expect("a search succeeds");
         let mut keys: Vec<String> = found[0].iter().map(|hit| hit.key.clone()).collect();
         keys.sort();
         keys
@@ -425,7 +444,8 @@ pub async fn a_moved_key_stands_once(make: &impl AsyncFn() -> Arc<dyn Index>) {
     index.seal(&id, &[1, 2]).await.expect("shards are sealed");
     let counted = index.counts(&id, &Scope::Shards(vec![1, 2])).await.expect("points are counted");
     assert_eq!(counted, [(at(1, 1, 0), 1), (at(2, 1, 0), 1)]);
-    let found = index.search(&id, &queries(1, 3), 10, &Scope::All).await.expect("a search succeeds");
+    let found =
+        index.search(&id, &queries(1, 3), 10, &Scope::All, &SearchFilter::default()).await.expect("a search succeeds");
     let mut keys = keys_of(&found[0]);
     keys.sort_unstable();
     assert_eq!(keys, ["p00000", "p00001"]);
@@ -440,11 +460,14 @@ pub async fn everything_outlasts_the_process(make: &impl AsyncFn() -> Arc<dyn In
         index.put(id, at(1, 1, 0), 4, &points).await.expect("points are put");
         index.seal(id, &[1]).await.expect("a shard is sealed");
         index.alias("reopened", id).await.expect("an alias is set");
-        index.search(id, &queries(3, 2), 10, &Scope::All).await.expect("a search succeeds")
+        index.search(id, &queries(3, 2), 10, &Scope::All, &SearchFilter::default()).await.expect("a search succeeds")
     };
     let index = make().await;
     assert_eq!(index.chunk(id, 1, 0).await.expect("a chunk is read"), heads(&points, at(1, 1, 0), 4));
-    assert_eq!(index.search(id, &queries(3, 2), 10, &Scope::All).await.expect("a search succeeds"), before);
+    assert_eq!(
+        index.search(id, &queries(3, 2), 10, &Scope::All, &SearchFilter::default()).await.expect("a search succeeds"),
+        before
+    );
     assert_eq!(index.resolve("reopened").await.expect("an alias is resolved").as_ref(), Some(id));
     index.ensure(&spec).await.expect("the settings are those it was made with");
 }
@@ -519,10 +542,12 @@ pub async fn questions_that_make_no_sense_are_refused(make: &impl AsyncFn() -> A
     let unknown = CollectionId("conformance-nobody".into());
     let permanent = |answer: Result<()>| answer.expect_err("it is refused").is_permanent();
     assert!(permanent(index.put(&unknown, at(1, 1, 0), 1, &points("p", 1, 1)).await));
-    assert!(permanent(index.search(&unknown, &queries(1, 1), 1, &Scope::All).await.map(drop)));
+    assert!(permanent(
+        index.search(&unknown, &queries(1, 1), 1, &Scope::All, &SearchFilter::default()).await.map(drop)
+    ));
     assert!(permanent(index.alias("nobody", &unknown).await));
     let other_dims = Queries { dims: DIMS - 1, values: vec![0.0; DIMS - 1] };
-    assert!(permanent(index.search(&id, &other_dims, 1, &Scope::All).await.map(drop)));
+    assert!(permanent(index.search(&id, &other_dims, 1, &Scope::All, &SearchFilter::default()).await.map(drop)));
     let not_finite = Queries { dims: DIMS, values: vec![f32::NAN; DIMS] };
-    assert!(permanent(index.search(&id, &not_finite, 1, &Scope::All).await.map(drop)));
+    assert!(permanent(index.search(&id, &not_finite, 1, &Scope::All, &SearchFilter::default()).await.map(drop)));
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a suite may panic")]
 
 use crate::{
+    filter::Filter,
     ids::{CollectionId, CorpusId, JobId, SessionId},
     job::spec::{CollectionSpec, CorpusSpec, Decoding, IndexSection, Layout, Limits, Precision},
     ledger::{Counts, Reason, RejectedRow},
@@ -74,6 +75,7 @@ fn collection(corpus: &CorpusSpec, model: &str) -> CollectionSpec {
         decoding: Decoding::Exact,
         preprocessing: "none".into(),
         limits: Limits::default(),
+        filter: Filter::default(),
         dims: 4,
         batch: 32,
         storage: IndexSection::default(),

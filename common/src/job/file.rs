@@ -14,7 +14,10 @@ use super::spec::{
     ArticlesSection, CorpusSection, Decoding, Hnsw, IndexKind, IndexSection, JobSpec, Layout, Limits, ModelFiles,
     ModelSection, OutputSection, Precision, RerankSection, RetrievalSection, default_batch, default_pictures,
 };
-use crate::error::{Context, Error, Result};
+use crate::{
+    error::{Context, Error, Result},
+    filter::{Filter, Key},
+};
 use paths::Upwards::{self, Allowed, Embedded};
 use std::path::{Path, PathBuf};
 use table::{Found, Need::Optional, Need::Required, Report, Section, line_and_column};
@@ -134,15 +137,19 @@ impl Reader<'_> {
         let nothing = PathBuf::new;
         let model = ModelAt::Directory(nothing());
         let mut files = Files { articles: nothing(), model, source: nothing(), output: nothing() };
+        let corpus = self.corpus(root.table("corpus", Required), &mut files);
+        let model = self.model(root.table("model", Required), &mut files);
+        let (index, index_filter) = index(root.table("index", Optional), corpus.layout);
         let spec = JobSpec {
             name,
             priority,
-            corpus: self.corpus(root.table("corpus", Required), &mut files),
-            model: self.model(root.table("model", Required), &mut files),
-            index: index(root.table("index", Optional)),
+            model,
+            index,
+            index_filter,
             limits: limits(root.table("limits", Optional)),
             articles: self.articles(root.table("articles", Required), &mut files),
-            retrieval: retrieval(root.table("retrieval", Optional)),
+            retrieval: retrieval(root.table("retrieval", Optional), corpus.layout),
+            corpus,
             rerank: self.rerank(root.tables("rerank")),
             output: self.output(root.table("output", Required), &mut files),
         };
@@ -158,7 +165,8 @@ impl Reader<'_> {
             Required,
             &[("yfcc", Layout::Yfcc), ("zip", Layout::Zip), ("tar", Layout::Tar), ("folder", Layout::Folder)],
         );
-        let layout = layout.map_or(Layout::Folder, |layout| layout.value);
+        // Where it was reported as wrong: the one that refuses nothing else.
+        let layout = layout.map_or(Layout::Yfcc, |layout| layout.value);
         let shards = section.string("shards", Optional, checks::glob);
         let metadata = section.string("metadata", Optional, checks::metadata);
         for pattern in [&shards, &metadata].into_iter().flatten() {
@@ -266,10 +274,11 @@ impl Reader<'_> {
     }
 }
 
-fn index(section: Section<'_>) -> IndexSection {
+fn index(section: Section<'_>, layout: Layout) -> (IndexSection, Filter) {
     let kind = section.choice("type", Optional, &[("flat_ip", IndexKind::FlatIp), ("hnsw", IndexKind::Hnsw)]);
     let kind = kind.map_or_else(IndexKind::default, |kind| kind.value);
     let hnsw = section.table("hnsw", Optional);
+    let filter = filter(section.table("filter", Optional), layout);
     section.close();
     let default = Hnsw::default();
     let settings = Hnsw {
@@ -278,7 +287,7 @@ fn index(section: Section<'_>) -> IndexSection {
         ef_search: hnsw.integer("ef_search", 1..=65_536).unwrap_or(default.ef_search),
     };
     hnsw.close();
-    IndexSection { kind, hnsw: settings }
+    (IndexSection { kind, hnsw: settings }, filter)
 }
 
 fn limits(section: Section<'_>) -> Limits {
@@ -292,11 +301,29 @@ fn limits(section: Section<'_>) -> Limits {
     limits
 }
 
-fn retrieval(section: Section<'_>) -> RetrievalSection {
+fn retrieval(section: Section<'_>, layout: Layout) -> RetrievalSection {
     let default = RetrievalSection::default();
     let candidates = section.integer("candidates", 1..=10_000).unwrap_or(default.candidates);
+    let filter = filter(section.table("filter", Optional), layout);
     section.close();
-    RetrievalSection { candidates }
+    RetrievalSection { candidates, filter }
+}
+
+fn filter(section: Section<'_>, layout: Layout) -> Filter {
+    let mut filter = Filter::default();
+    for key in Key::ALL {
+        let check = |value: &str| filter.clone().add(key, value);
+        let values: Vec<String> = match key.is_list() {
+            true => section.strings(key.name(), check).unwrap_or_default(),
+            false => section.string(key.name(), Optional, check).map(|found| found.value).into_iter().collect(),
+        };
+        values.iter().for_each(|value| filter.add(key, value).expect("it was checked"));
+    }
+    if !filter.is_empty() && !layout.says_whose_pictures() {
+        section.wrong("nothing: only the yfcc layout has metadata to filter by; give the corpus that layout, or leave the filter out");
+    }
+    section.close();
+    filter
 }
 
 /// The string that was found; a stand-in where that was reported as wrong.

@@ -4,6 +4,7 @@
 
 use crate::{
     error::{Context, Result},
+    filter::Filter,
     ids::{CollectionId, CorpusId, content_hash},
 };
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub struct JobSpec {
     pub model: ModelSection,
     #[serde(default)]
     pub index: IndexSection,
+    /// `[index.filter]`: which pictures are indexed at all. Apart from `index`, for it is no matter of storage.
+    #[serde(default, skip_serializing_if = "Filter::is_empty")]
+    pub index_filter: Filter,
     #[serde(default)]
     pub limits: Limits,
     pub articles: ArticlesSection,
@@ -71,6 +75,11 @@ impl Layout {
             Self::Tar => "**/*.tar",
             Self::Folder => "",
         }
+    }
+
+    /// Do its metadata name the pictures by their keys? Elsewhere nothing is known of a picture's author or licence.
+    pub fn says_whose_pictures(self) -> bool {
+        self == Self::Yfcc
     }
 
     pub fn default_metadata(self) -> Option<&'static str> {
@@ -214,11 +223,14 @@ pub struct ArticlesSection {
 pub struct RetrievalSection {
     /// Pictures a title keeps.
     pub candidates: usize,
+    /// Which pictures may be found.
+    #[serde(skip_serializing_if = "Filter::is_empty")]
+    pub filter: Filter,
 }
 
 impl Default for RetrievalSection {
     fn default() -> Self {
-        Self { candidates: 100 }
+        Self { candidates: 100, filter: Filter::default() }
     }
 }
 
@@ -339,6 +351,9 @@ pub struct CollectionSpec {
     /// The processor's canonical text.
     pub preprocessing: String,
     pub limits: Limits,
+    /// Which of the corpus's pictures are in it.
+    #[serde(default, skip_serializing_if = "Filter::is_empty")]
+    pub filter: Filter,
     /// Values a vector.
     pub dims: usize,
     /// Pictures a batch; not part of the identity.
@@ -359,9 +374,14 @@ pub struct ModelIdentity {
 impl CollectionSpec {
     pub fn new(spec: &JobSpec, corpus: &CorpusSpec, model: ModelIdentity) -> Self {
         let ModelIdentity { path, revision, preprocessing, dims } = model;
-        let (precision, limits) = (spec.model.precision, spec.limits);
-        let identity = serde_json::to_string(&(&corpus.id, &revision, precision, &preprocessing, &limits))
-            .expect("strings and numbers serialise");
+        let (precision, limits, filter) = (spec.model.precision, spec.limits, spec.index_filter.clone());
+        let vectors = (&corpus.id, &revision, precision, &preprocessing, &limits);
+        // What has no filter goes by the name it had before there were any.
+        let identity = match filter.is_empty() {
+            true => serde_json::to_string(&vectors),
+            false => serde_json::to_string(&(vectors, &filter)),
+        };
+        let identity = identity.expect("strings and numbers serialise");
         let id = format!("{}-{}", corpus.name, &content_hash(identity.as_bytes())[..16]);
         Self {
             id: CollectionId(id),
@@ -372,6 +392,7 @@ impl CollectionSpec {
             decoding: spec.model.decoding,
             preprocessing,
             limits,
+            filter,
             dims,
             batch: spec.model.batch,
             storage: spec.index.effective(),

@@ -7,12 +7,14 @@ pub use crate::attribution::Attribution;
 
 use crate::{
     error::Result,
+    filter::Filter,
     ids::{CollectionId, Epoch},
     job::spec::CollectionSpec,
     work::ChunkRef,
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What stands beside a vector: enough to show, attribute and fetch the picture again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +103,21 @@ pub enum Scope {
     Shards(Vec<i64>),
 }
 
+/// Which points of its scope a search may give: those that both let through. The default lets all through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SearchFilter {
+    /// By what the payload says.
+    pub filter: Filter,
+    /// These keys only; no payload is read for them.
+    pub keys: Option<BTreeSet<String>>,
+}
+
+impl SearchFilter {
+    pub fn is_empty(&self) -> bool {
+        self.filter.is_empty() && self.keys.is_none()
+    }
+}
+
 #[async_trait]
 pub trait Index: Send + Sync {
     /// Makes the collection where it is not there. Storage settings that differ from those it was made with are
@@ -127,13 +144,17 @@ pub trait Index: Send + Sync {
     /// Builds what searches need over these shards. Searches see what was there at the last seal of each shard.
     async fn seal(&self, collection: &CollectionId, shards: &[i64]) -> Result<()>;
 
-    /// For each query the `k` best points, best first, ties by key.
+    /// For each query the `k` best points, best first, ties by key. With a filter these are exactly the best of those
+    /// that it lets through, whatever the storage. A sealed point whose payload has changed since is judged by what is
+    /// stored now or was stored at some moment since the seal; one that is gone may be left out. So after a seal, and
+    /// until the next put or deletion, the answer is the stored payloads'.
     async fn search(
         &self,
         collection: &CollectionId,
         queries: &Queries,
         k: usize,
         scope: &Scope,
+        filter: &SearchFilter,
     ) -> Result<Vec<Vec<Hit>>>;
 
     /// Puts `collection` in service under `name`, in one step for all searches by that name.

@@ -4,7 +4,7 @@
 use super::{
     broker::{Broker, Delivery, Message},
     catalog::{Catalog, Chunk, ChunkLedger, Shard, Writers},
-    index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, Stored},
+    index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, SearchFilter, Stored},
     jobs::{Control, JobView, Jobs, NewJob, Plan, Planned, Progress, Step, Submitted, TaskView},
     objects::{ObjectMeta, Objects, Page},
     tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, Tasks, Written},
@@ -133,7 +133,7 @@ forward!(Index, "index" {
     fn payloads(collection: &CollectionId, keys: &[String]) -> Vec<Option<Stored>>;
     fn vectors(collection: &CollectionId, keys: &[String]) -> Vec<Option<Vec<f32>>>;
     fn seal(collection: &CollectionId, shards: &[i64]) -> ();
-    fn search(collection: &CollectionId, queries: &Queries, k: usize, scope: &Scope) -> Vec<Vec<Hit>>;
+    fn search(collection: &CollectionId, queries: &Queries, k: usize, scope: &Scope, filter: &SearchFilter) -> Vec<Vec<Hit>>;
     fn alias(name: &str, collection: &CollectionId) -> ();
     fn resolve(name: &str) -> Option<CollectionId>;
 });

@@ -5,6 +5,7 @@
 mod bad_encoder;
 mod broken_input;
 mod faults;
+mod filters;
 mod incremental;
 mod layouts;
 mod losses;

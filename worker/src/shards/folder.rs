@@ -91,7 +91,9 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
             object: path,
             attribution: None,
         };
-        let refused = names::check_name(&file.name).and_then(|()| check_bytes(file.meta.size, reading.limits()));
+        let refused = names::check_name(&file.name)
+            .and_then(|()| reading.check_filter(&candidate))
+            .and_then(|()| check_bytes(file.meta.size, reading.limits()));
         wanted.push((candidate, file.meta.clone(), refused));
     }
     let objects = worker.ports.sources.as_ref();

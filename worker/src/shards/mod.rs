@@ -11,10 +11,12 @@ use crate::{
 };
 use imagefleet_common::{
     Error, Result,
+    filter::Filter,
     job::spec::{CorpusSpec, Layout, Limits},
     ledger::{Reason, RejectedRow, Rejection},
     ports::{
         catalog::{Chunk, Shard},
+        index::Attribution,
         objects::{ObjectMeta, Objects},
         tasks::{Listing, Rest},
     },
@@ -37,6 +39,8 @@ pub struct Reading<'a> {
     pub shard: &'a Shard,
     pub chunk: &'a Chunk,
     pub feed: Feed,
+    /// Which pictures the collection holds.
+    pub filter: &'a Filter,
     /// The attempt ends at the first picture after this.
     pub until: Instant,
     pub seen: u64,
@@ -46,6 +50,15 @@ pub struct Reading<'a> {
 impl Reading<'_> {
     fn limits(&self) -> &Limits {
         self.feed.limits()
+    }
+
+    /// A picture that the filter keeps out is rejected for that, whatever its bytes are, and never read.
+    fn check_filter(&self, candidate: &Candidate) -> Result<(), Rejection> {
+        let unknown = Attribution::default();
+        match self.filter.objection(candidate.attribution.as_ref().unwrap_or(&unknown)) {
+            Some(objection) => Err(Rejection::new(Reason::Filtered, objection)),
+            None => Ok(()),
+        }
     }
 
     fn is_out_of_time(&self) -> bool {

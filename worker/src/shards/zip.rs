@@ -112,7 +112,9 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
     let mut entries = Vec::new();
     for picture in pictures.clone() {
         let candidate = picture.candidate.clone();
-        match picture.refused.clone().map_or_else(|| picture.zip.check(reading.limits()), Err) {
+        let refused = picture.refused.clone().map_or(Ok(()), Err);
+        match refused.and_then(|()| reading.check_filter(&candidate)).and_then(|()| picture.zip.check(reading.limits()))
+        {
             Err(rejection) => refusals.push((candidate, rejection)),
             Ok(()) => {
                 unsent.insert(candidate.ordinal, candidate);

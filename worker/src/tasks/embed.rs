@@ -46,8 +46,17 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
     let (feed, answers) = pipeline.feed(collection.limits);
     let until = Instant::now() + worker.settings.attempt_limit;
     let (corpus, chunk_ref) = (&corpus, &chunk);
-    let reading =
-        Reading { worker, corpus, shard: &shard, chunk: chunk_ref, feed, until, seen: 0, rejected: Vec::new() };
+    let reading = Reading {
+        worker,
+        corpus,
+        shard: &shard,
+        chunk: chunk_ref,
+        feed,
+        filter: &collection.filter,
+        until,
+        seen: 0,
+        rejected: Vec::new(),
+    };
     let mut points = Points {
         worker,
         attempt,

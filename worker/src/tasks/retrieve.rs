@@ -7,8 +7,9 @@ use crate::{
 use imagefleet_common::{
     Result,
     ids::JobId,
+    job::spec::RetrievalSection,
     ports::{
-        index::{Hit, Queries, Scope},
+        index::{Hit, Queries, Scope, SearchFilter},
         jobs::JobView,
         tasks::Outcome,
     },
@@ -30,7 +31,7 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId, block: u
     let vectors = pipeline.encode_texts(titles).await?;
     let queries = Queries { dims: vectors.dims, values: vectors.values };
     let scope = scope(worker, &view).await?;
-    let lists = search(worker, &view, &queries, resolved.spec.retrieval.candidates, &scope).await?;
+    let lists = search(worker, &view, &queries, &resolved.spec.retrieval, &scope).await?;
     let candidates: Vec<QueryCandidates> = articles
         .into_iter()
         .zip(lists)
@@ -50,11 +51,20 @@ async fn scope(worker: &Worker, job: &JobView) -> Result<Scope> {
     Ok(if is_everything { Scope::All } else { Scope::Shards(shards.into_iter().collect()) })
 }
 
-/// Asks for more than `k`, up to 4`k`, until near ties at the end of every list are known, then orders and cuts.
-async fn search(worker: &Worker, job: &JobView, queries: &Queries, k: usize, scope: &Scope) -> Result<Vec<Vec<Hit>>> {
+/// Asks for more than the `k` candidates, up to 4`k`, until near ties at the end of every list are known, then orders
+/// and cuts. A list is shorter where the filter lets fewer through.
+async fn search(
+    worker: &Worker,
+    job: &JobView,
+    queries: &Queries,
+    retrieval: &RetrievalSection,
+    scope: &Scope,
+) -> Result<Vec<Vec<Hit>>> {
+    let k = retrieval.candidates;
+    let filter = SearchFilter { filter: retrieval.filter.clone(), keys: None };
     let mut ask = first_ask(k);
     loop {
-        let lists = worker.ports.index.search(&job.collection, queries, ask, scope).await?;
+        let lists = worker.ports.index.search(&job.collection, queries, ask, scope, &filter).await?;
         let mut cuts = Vec::with_capacity(lists.len());
         let mut more = None;
         for list in lists {

@@ -6,12 +6,15 @@
 //! may be done again.
 
 use imagefleet_common::{
+    attribution::Attribution,
     error::{Error, Result},
+    filter::Filter,
     ids::{CollectionId, Epoch},
     job::spec::{CollectionSpec, IndexKind, IndexSection},
-    ports::index::{Doomed, Payload, Point, PointHead, Scope, Stored},
+    ports::index::{Doomed, Point, PointHead, Scope, Stored},
     work::ChunkRef,
 };
+use serde::de::DeserializeOwned;
 use sqlx::{
     AssertSqlSafe, Row, Sqlite, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
@@ -329,13 +332,21 @@ impl Database {
     }
 
     pub(super) async fn payloads(&self, collection: &Collection, keys: &[String]) -> Result<Vec<Option<Stored>>> {
-        let read = |row: &SqliteRow| {
-            let payload: Payload = serde_json::from_str(row.get("payload")).map_err(|error| {
-                Error::permanent(format!("read the payload of {}", row.get::<&str, _>("key"))).because(error)
-            })?;
-            Ok(Stored { head: head_of(row), payload })
-        };
+        let read = |row: &SqliteRow| Ok(Stored { head: head_of(row), payload: payload_of(row)? });
         self.by_key(collection, keys, "shard, version, chunk, epoch, payload", read).await
+    }
+
+    /// Which of these points are there and let through by `filter`, in the order of `keys`.
+    pub(super) async fn lets_through(
+        &self,
+        collection: &Collection,
+        keys: &[String],
+        filter: &Filter,
+    ) -> Result<Vec<bool>> {
+        // Only the part of a payload that filters look at is read.
+        let read = |row: &SqliteRow| Ok(filter.lets_through(&payload_of::<Attribution>(row)?));
+        let found = self.by_key(collection, keys, "payload", read).await?;
+        Ok(found.into_iter().map(|found| found.unwrap_or(false)).collect())
     }
 
     pub(super) async fn vectors(&self, collection: &Collection, keys: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
@@ -529,6 +540,11 @@ async fn raise(write: &mut Transaction<'static, Sqlite>, collection: &Collection
 fn head_of(row: &SqliteRow) -> PointHead {
     let at = ChunkRef { shard: row.get("shard"), version: row.get("version"), chunk: row.get("chunk") };
     PointHead { key: row.get("key"), at, epoch: row.get("epoch") }
+}
+
+fn payload_of<T: DeserializeOwned>(row: &SqliteRow) -> Result<T> {
+    serde_json::from_str(row.get("payload"))
+        .map_err(|error| Error::permanent(format!("read the payload of {}", row.get::<&str, _>("key"))).because(error))
 }
 
 fn bytes_of(vector: &[f32]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 //! Among equal scores the smaller key is the better one, so the answer depends on neither the order of the
 //! rows nor the number of threads.
 
-use super::segment::Segment;
+use super::{mask::Mask, segment::Segment};
 use gemm::Parallelism;
 use imagefleet_common::ports::index::{Hit, Queries};
 use rayon::prelude::*;
@@ -14,17 +14,24 @@ const BLOCK_ROWS: usize = 4_096;
 /// Queries a product: bounds the block of scores to 16 MiB.
 const BLOCK_QUERIES: usize = 1_024;
 
-/// For each query the `k` best rows of all segments, best first.
-pub(super) fn search(segments: &[Arc<Segment>], queries: &Queries, k: usize) -> Vec<Vec<Hit>> {
+/// For each query the `k` best rows of all segments, best first; with `masks`, one for each segment, of the rows that
+/// these let through. Other rows cost nothing.
+pub(super) fn search(
+    segments: &[Arc<Segment>],
+    masks: Option<&[Arc<Mask>]>,
+    queries: &Queries,
+    k: usize,
+) -> Vec<Vec<Hit>> {
     let dims = queries.dims;
-    let rows: usize = segments.iter().map(|segment| segment.rows()).sum();
+    let blocks = blocks(segments, masks);
+    let rows: usize = blocks.iter().flatten().map(|piece| piece.rows).sum();
     if k == 0 || rows == 0 {
         return vec![Vec::new(); queries.count()];
     }
     let mut found = Vec::with_capacity(queries.count());
     for block in queries.values.chunks(BLOCK_QUERIES * dims) {
         let mut best: Vec<Best<'_>> = (0..block.len() / dims).map(|_| Best::new(segments, k.min(rows))).collect();
-        scan(segments, block, dims, &mut best);
+        scan(segments, &blocks, block, dims, &mut best);
         found.extend(best.into_iter().map(Best::into_hits));
     }
     found
@@ -38,13 +45,17 @@ struct Piece {
     rows: usize,
 }
 
-/// The rows of all segments in blocks: a long segment gives several, short ones share one.
-fn blocks(segments: &[Arc<Segment>]) -> Vec<Vec<Piece>> {
+/// The rows to be searched in blocks: a long run of rows gives several, short ones share one.
+fn blocks(segments: &[Arc<Segment>], masks: Option<&[Arc<Mask>]>) -> Vec<Vec<Piece>> {
+    let whole = |number: usize| vec![(number, 0..segments[number].rows())];
+    let masked = |number: usize, masks: &[Arc<Mask>]| masks[number].runs().map(|run| (number, run)).collect();
+    let runs =
+        (0..segments.len()).flat_map(|number| masks.map_or_else(|| whole(number), |masks| masked(number, masks)));
     let (mut blocks, mut open, mut filled) = (Vec::new(), Vec::new(), 0);
-    for (segment, rows) in segments.iter().map(|segment| segment.rows()).enumerate() {
-        let mut row = 0;
-        while row < rows {
-            let taken = (rows - row).min(BLOCK_ROWS - filled);
+    for (segment, run) in runs {
+        let mut row = run.start;
+        while row < run.end {
+            let taken = (run.end - row).min(BLOCK_ROWS - filled);
             open.push(Piece { segment: segment as u32, row: row as u32, rows: taken });
             (row, filled) = (row + taken, filled + taken);
             if filled == BLOCK_ROWS {
@@ -59,10 +70,10 @@ fn blocks(segments: &[Arc<Segment>]) -> Vec<Vec<Piece>> {
     blocks
 }
 
-fn scan(segments: &[Arc<Segment>], queries: &[f32], dims: usize, best: &mut [Best<'_>]) {
+fn scan(segments: &[Arc<Segment>], blocks: &[Vec<Piece>], queries: &[f32], dims: usize, best: &mut [Best<'_>]) {
     let mut scores = vec![0.0; best.len() * BLOCK_ROWS];
     let mut gathered = Vec::new();
-    for block in blocks(segments) {
+    for block in blocks {
         let matrix = match block.as_slice() {
             [piece] => rows_of(segments, *piece, dims),
             pieces => {
@@ -76,7 +87,7 @@ fn scan(segments: &[Arc<Segment>], queries: &[f32], dims: usize, best: &mut [Bes
         let rows = matrix.len() / dims;
         product(queries, matrix, dims, &mut scores[..best.len() * rows]);
         best.par_iter_mut().zip(scores.par_chunks(rows)).for_each(|(best, mut scores)| {
-            for piece in &block {
+            for piece in block {
                 let (of_piece, rest) = scores.split_at(piece.rows);
                 best.offer_all(*piece, of_piece);
                 scores = rest;

@@ -4,7 +4,7 @@
 //! tail: the epochs as i64, the ends of the keys as u64, the keys one after the other. A segment is never changed:
 //! its name holds the shard's count of changes, and another content has another name.
 
-use super::database::SegmentRow;
+use super::{database::SegmentRow, mask::Masks};
 use crate::objects::fs::{durable::Draft, io_error};
 use imagefleet_common::{
     error::{Error, Result},
@@ -31,6 +31,7 @@ pub(super) struct Segment {
     epochs: usize,
     key_ends: usize,
     keys: usize,
+    pub(super) masks: Masks,
 }
 
 impl Segment {
@@ -48,7 +49,7 @@ impl Segment {
         if tail != HEADER + rows * dims * 4 || map.len() != keys + key_bytes {
             return Err(wrong());
         }
-        Ok(Self { map, dims, rows, epochs, key_ends, keys })
+        Ok(Self { map, dims, rows, epochs, key_ends, keys, masks: Masks::default() })
     }
 
     pub(super) fn rows(&self) -> usize {

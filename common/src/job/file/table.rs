@@ -99,6 +99,11 @@ impl<'a> Section<'a> {
         Self { report, table, at, known: RefCell::default() }
     }
 
+    /// The table should not be there, or not like this.
+    pub(super) fn wrong(&self, expected: impl Display) {
+        self.report.wrong(&self.at, expected);
+    }
+
     fn dotted(&self, key: &str) -> String {
         if self.at.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.at.key) }
     }
