@@ -79,6 +79,30 @@ pub struct RejectedRow {
     pub detail: String,
 }
 
+/// What the stages of embedding took for one chunk, or for several: microseconds in which each was at work for it.
+/// A stage works for several chunks at once, so a chunk's share of a batch is that of its pictures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Waiting for bytes that reads ahead had not brought yet.
+    pub read: u64,
+    /// Over all decoder threads.
+    pub decode: u64,
+    pub encode: u64,
+    pub upsert: u64,
+    /// Decoder threads of the worker: `decode` can pass so many times as fast as the clock.
+    pub decoders: u64,
+}
+
+impl Spent {
+    pub fn add(&mut self, other: &Self) {
+        self.read += other.read;
+        self.decode += other.decode;
+        self.encode += other.encode;
+        self.upsert += other.upsert;
+        self.decoders = self.decoders.max(other.decoders);
+    }
+}
+
 /// The ledger's row of one chunk, or the sum over several.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {

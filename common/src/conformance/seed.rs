@@ -5,7 +5,7 @@ use crate::{
     filter::Filter,
     ids::{CollectionId, CorpusId, JobId, SessionId},
     job::spec::{CollectionSpec, CorpusSpec, Decoding, IndexSection, Layout, Limits, Precision},
-    ledger::{Counts, Reason, RejectedRow},
+    ledger::{Counts, Reason, RejectedRow, Spent},
     ports::{
         broker::Message,
         catalog::{Catalog, ChunkLedger, Shard},
@@ -143,7 +143,8 @@ pub fn embedded(artifact: &str, rejected: &[(&str, Reason)]) -> Embedded {
     for row in &rows {
         *counts.rejected.entry(row.reason).or_default() += 1;
     }
-    Embedded { artifact: artifact.into(), counts, rejected: rows, rest: None }
+    let spent = Spent { read: 1, decode: 20, encode: 300, upsert: 4, decoders: 2 };
+    Embedded { artifact: artifact.into(), counts, rejected: rows, spent, rest: None }
 }
 
 pub fn failure(permanent: bool) -> Failure {

@@ -64,6 +64,7 @@ macro_rules! tasks_conformance {
             use $crate::conformance::tasks::ends as suite;
             $crate::conformance_cases!($make:
                 a_stale_holder_writes_nothing,
+                when_by_whom_and_in_what_time_a_task_was_done_is_kept,
                 an_end_whose_answer_was_lost_is_stale_and_happened_once,
                 the_last_failure_is_deadly_and_keeps_its_message,
                 a_permanent_failure_is_deadly,

@@ -6,7 +6,7 @@ use crate::{
     error::Result,
     ids::{CollectionId, CorpusId, Epoch, JobId, Millis, TaskId},
     job::spec::{CollectionSpec, CorpusSpec},
-    ledger::{Counts, RejectedRow},
+    ledger::{Counts, RejectedRow, Spent},
     task::State,
     work::ChunkRef,
 };
@@ -49,6 +49,7 @@ pub struct ChunkLedger {
     /// The winning attempt's.
     pub counts: Option<Counts>,
     pub artifact: Option<String>,
+    pub spent: Option<Spent>,
     /// The last error's message, where there is one.
     pub error: Option<String>,
 }

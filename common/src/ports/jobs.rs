@@ -179,6 +179,11 @@ pub struct TaskView {
     pub error: Option<String>,
     /// The winning attempt's.
     pub artifact: Option<String>,
+    /// When it was last claimed, and by which worker.
+    pub claimed: Option<Millis>,
+    pub worker: Option<String>,
+    /// When it last succeeded.
+    pub finished: Option<Millis>,
 }
 
 #[async_trait]

@@ -8,7 +8,7 @@ use super::broker::Message;
 use crate::{
     error::Result,
     ids::{Epoch, Millis, Queue, SessionId},
-    ledger::{Counts, RejectedRow},
+    ledger::{Counts, RejectedRow, Spent},
     task::{Holder, Refusal},
     work::{ChunkRef, Work},
 };
@@ -119,6 +119,8 @@ pub struct Embedded {
     pub artifact: String,
     pub counts: Counts,
     pub rejected: Vec<RejectedRow>,
+    /// For people: nothing depends on it.
+    pub spent: Spent,
     /// Where the attempt stopped at its time limit: the chunk ends at `at`, the rest becomes a chunk of its own.
     pub rest: Option<Rest>,
 }

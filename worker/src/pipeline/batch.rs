@@ -73,7 +73,11 @@ impl Encoding {
         let input = PictureBatch { count, side, pixels: std::mem::take(pixels) };
         let encoded = self.encoder.encode_pictures(&input);
         *pixels = input.pixels;
-        self.stats.encode.add(start, count as u64);
+        let time = start.elapsed();
+        self.stats.encode.add(time, count as u64);
+        for ready in &batch {
+            ready.origin.times.encode.add(time / count as u32, 1);
+        }
         match encoded {
             Ok(vectors) if vectors.len() == count => {
                 let rows: Vec<Vec<f32>> = vectors.rows().map(<[f32]>::to_vec).collect();

@@ -34,7 +34,9 @@ impl Decoder {
             // What a panic leaves half-made is not used again.
             let decoded =
                 catch_unwind(AssertUnwindSafe(|| self.pixels(&raw.candidate, raw.packed, &raw.limits, &mut scratch)));
-            self.stats.decode.add(start, 1);
+            let time = start.elapsed();
+            self.stats.decode.add(time, 1);
+            raw.origin.times.decode.add(time, 1);
             drop(raw.budget);
             let (candidate, origin, slot) = (raw.candidate, raw.origin, raw.slot);
             let Ok(decoded) = decoded else {

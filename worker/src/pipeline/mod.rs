@@ -9,10 +9,15 @@ mod decode;
 pub mod stats;
 
 use bytes::Bytes;
-use imagefleet_common::{Error, Result, job::spec::Limits, ledger::Rejection, ports::index::Attribution};
+use imagefleet_common::{
+    Error, Result,
+    job::spec::Limits,
+    ledger::{Rejection, Spent},
+    ports::index::Attribution,
+};
 use imagefleet_models::{Encoder, Vectors};
 use imagefleet_pictures::{archive::zip::ZipEntry, processor::Processor};
-use stats::Stats;
+use stats::{StageStats, Stats};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -94,6 +99,15 @@ struct Origin {
     /// Sent and not yet answered.
     waiting: AtomicUsize,
     all_sent: AtomicBool,
+    times: Arc<Times>,
+}
+
+/// What the stages took for one task's pictures.
+#[derive(Debug, Default)]
+struct Times {
+    read: StageStats,
+    decode: StageStats,
+    encode: StageStats,
 }
 
 impl Origin {
@@ -216,12 +230,14 @@ impl Pipeline {
     }
 
     /// A task's way in and its answers' way out. The answers end after the feed was dropped and all were given.
-    pub fn feed(self: &Arc<Self>, limits: Limits) -> (Feed, mpsc::UnboundedReceiver<Answer>) {
+    pub fn feed(self: &Arc<Self>, limits: Limits) -> (Feed, Answers) {
         let (answers, receiver) = mpsc::unbounded_channel();
         let slots = Arc::new(Semaphore::new(BATCHES_A_TASK * self.batch));
         let (waiting, all_sent) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let origin = Arc::new(Origin { answers, slots, waiting, all_sent });
-        (Feed { pipeline: Arc::clone(self), origin, limits }, receiver)
+        let times = Arc::new(Times::default());
+        let account = Account { times: Arc::clone(&times), stats: Arc::clone(&self.stats) };
+        let origin = Arc::new(Origin { answers, slots, waiting, all_sent, times });
+        (Feed { pipeline: Arc::clone(self), origin, limits }, Answers { receiver, account })
     }
 
     /// Unit vectors of texts, in order, before the next batch of pictures.
@@ -232,6 +248,28 @@ impl Pipeline {
         // Where there is no room the encoder is at work, and looks for texts before its next batch.
         let _ = self.requests.try_send(Request::Texts);
         answer.await.map_err(|_| gone())?
+    }
+}
+
+/// A task's way out of the pipeline.
+pub struct Answers {
+    pub receiver: mpsc::UnboundedReceiver<Answer>,
+    pub account: Account,
+}
+
+/// What the pipeline did for a task so far. Does not keep the answers from ending.
+pub struct Account {
+    times: Arc<Times>,
+    stats: Arc<Stats>,
+}
+
+impl Account {
+    /// Without the upserts, which the task does itself.
+    pub fn spent(&self) -> Spent {
+        let micros = |stage: &StageStats| stage.busy().as_micros() as u64;
+        let Times { read, decode, encode } = &*self.times;
+        let decoders = self.stats.decoders.load(Ordering::Relaxed);
+        Spent { read: micros(read), decode: micros(decode), encode: micros(encode), upsert: 0, decoders }
     }
 }
 
@@ -259,7 +297,9 @@ impl Feed {
     pub async fn waits_for<T>(&self, read: impl Future<Output = T>) -> T {
         let start = Instant::now();
         let done = read.await;
-        self.pipeline.stats.read.add(start, 1);
+        let waited = start.elapsed();
+        self.pipeline.stats.read.add(waited, 1);
+        self.origin.times.read.add(waited, 1);
         done
     }
 

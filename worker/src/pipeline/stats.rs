@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Time and count of one stage, since the process began.
@@ -13,9 +13,9 @@ pub struct StageStats {
 }
 
 impl StageStats {
-    /// Counts the time since `start`, in which `items` went through.
-    pub fn add(&self, start: Instant, items: u64) {
-        self.busy.fetch_add(start.elapsed().as_nanos() as u64, Relaxed);
+    /// Counts a time in which `items` went through.
+    pub fn add(&self, time: Duration, items: u64) {
+        self.busy.fetch_add(time.as_nanos() as u64, Relaxed);
         self.items.fetch_add(items, Relaxed);
     }
 

@@ -6,14 +6,14 @@
 use crate::{
     Worker,
     attempt::{Attempt, Done},
-    pipeline::{Answer, Candidate, Fate, Found},
+    pipeline::{Answer, Answers, Candidate, Fate, Found},
     shards::{self, Reading, rejected_row},
 };
 use imagefleet_common::{
     Error, Result,
     ids::CollectionId,
     job::spec::CollectionSpec,
-    ledger::{Counts, RejectedRow},
+    ledger::{Counts, RejectedRow, Spent},
     ports::{
         catalog::Shard,
         index::{Doomed, Payload, Point},
@@ -43,7 +43,7 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
     };
     let pipeline = worker.engines.pipeline(&collection).await?;
     worker.ports.index.ensure(&collection).await?;
-    let (feed, answers) = pipeline.feed(collection.limits);
+    let (feed, Answers { receiver, account }) = pipeline.feed(collection.limits);
     let until = Instant::now() + worker.settings.attempt_limit;
     let (corpus, chunk_ref) = (&corpus, &chunk);
     let reading = Reading {
@@ -67,8 +67,10 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
         put: Vec::new(),
         rejected: Vec::new(),
         unattributed: HashSet::new(),
+        upserting: Duration::ZERO,
     };
-    let (read, ()) = tokio::try_join!(shards::feed(reading), points.collect(answers))?;
+    let (read, ()) = tokio::try_join!(shards::feed(reading), points.collect(receiver))?;
+    let spent = Spent { upsert: points.upserting.as_micros() as u64, ..account.spent() };
 
     // What was read beyond the cut belongs to the rest: it overwrites these points under its own epoch.
     let end = read.rest.map_or(u64::MAX, |rest| rest.at);
@@ -91,7 +93,7 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
     names.sort_unstable();
     let lines: String = names.iter().flat_map(|name| [name, "\n"]).collect();
     worker.ports.artifacts.put(&artifact, lines.into()).await?;
-    Ok(Done::Ended(Outcome::Embedded(Embedded { artifact, counts, rejected, rest: read.rest })))
+    Ok(Done::Ended(Outcome::Embedded(Embedded { artifact, counts, rejected, spent, rest: read.rest })))
 }
 
 fn counts(seen: u64, embedded: u64, unattributed: u64, rejected: &[RejectedRow]) -> Counts {
@@ -140,6 +142,7 @@ struct Points<'a> {
     rejected: Vec<(u64, RejectedRow)>,
     /// Ordinals of points without attribution.
     unattributed: HashSet<u64>,
+    upserting: Duration,
 }
 
 impl Points<'_> {
@@ -199,7 +202,9 @@ impl Points<'_> {
         let start = Instant::now();
         let epoch = self.attempt.epoch();
         self.worker.ports.index.put(&self.collection.id, self.at, epoch, &self.group).await?;
-        self.worker.engines.stats().upsert.add(start, self.group.len() as u64);
+        let time = start.elapsed();
+        self.upserting += time;
+        self.worker.engines.stats().upsert.add(time, self.group.len() as u64);
         self.group.clear();
         Ok(())
     }

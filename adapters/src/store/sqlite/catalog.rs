@@ -125,7 +125,7 @@ pub(super) async fn ledger(conn: &mut Conn, job: JobId) -> Done<Vec<ChunkLedger>
     let found = sqlx::query(
         "SELECT k.shard, k.version, k.chunk, s.path, t.id, t.state, t.epoch, t.error,
                 CASE WHEN c.stop IS NULL THEN k.pictures ELSE c.pictures END AS pictures,
-                l.seen, l.embedded, l.unattributed, l.rejected, l.artifact
+                l.seen, l.embedded, l.unattributed, l.rejected, l.artifact, l.spent
          FROM job j JOIN job_shard n ON n.job = j.id
          JOIN shard s ON s.corpus = n.corpus AND s.number = n.shard
          JOIN chunk k ON k.corpus = n.corpus AND k.shard = n.shard AND k.collection IN ('', j.collection)
@@ -152,6 +152,7 @@ fn read_ledger(row: &SqliteRow) -> Done<ChunkLedger> {
             unattributed: unsigned(row, "unattributed")?,
         }),
     };
+    let spent: Option<&str> = row.try_get("spent")?;
     Ok(ChunkLedger {
         at: read_ref(row)?,
         shard: row.try_get("path")?,
@@ -161,6 +162,7 @@ fn read_ledger(row: &SqliteRow) -> Done<ChunkLedger> {
         pictures: unsigned_option(row, "pictures")?,
         counts,
         artifact: row.try_get("artifact")?,
+        spent: spent.map(serde_json::from_str).transpose()?,
         error: row.try_get("error")?,
     })
 }

@@ -69,11 +69,16 @@ async fn begin_attempt(conn: &mut Conn, row: &mut TaskRow) -> Done<()> {
     if row.work.kind() == Kind::Embed {
         row.epoch = next_epoch(conn).await?;
     }
-    sqlx::query("UPDATE task SET epoch = ?, done = 0 WHERE id = ?")
-        .bind(row.epoch)
-        .bind(row.id.to_string())
-        .execute(conn)
-        .await?;
+    let now = rows::now(conn).await?;
+    sqlx::query(
+        "UPDATE task SET epoch = ?, done = 0, claimed = ?, worker = (SELECT worker FROM session WHERE id = task.session)
+         WHERE id = ?",
+    )
+    .bind(row.epoch)
+    .bind(now)
+    .bind(row.id.to_string())
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

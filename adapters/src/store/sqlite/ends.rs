@@ -70,8 +70,10 @@ async fn finish(
     rules: &RetryRules,
 ) -> Done<()> {
     let _ = rows::apply(conn, row, &Event::Succeeded { holder }, rules).await?;
-    sqlx::query("UPDATE task SET artifact = ?, error = NULL WHERE id = ?")
+    let now = rows::now(conn).await?;
+    sqlx::query("UPDATE task SET artifact = ?, finished = ?, error = NULL WHERE id = ?")
         .bind(artifact)
+        .bind(now)
         .bind(row.id.to_string())
         .execute(conn)
         .await?;

@@ -48,7 +48,7 @@ pub(super) async fn record(conn: &mut Conn, row: &TaskRow, at: &At<'_>, embedded
         .bind(chunk)
         .execute(&mut *conn)
         .await?;
-    sqlx::query("INSERT INTO ledger_chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO ledger_chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(&at.collection.0)
         .bind(shard)
         .bind(chunk)
@@ -61,6 +61,7 @@ pub(super) async fn record(conn: &mut Conn, row: &TaskRow, at: &At<'_>, embedded
         .bind(integer(counts.unattributed)?)
         .bind(serde_json::to_string(&counts.rejected)?)
         .bind(&embedded.artifact)
+        .bind(serde_json::to_string(&embedded.spent)?)
         .execute(&mut *conn)
         .await?;
     for row in &embedded.rejected {

@@ -4,7 +4,10 @@ use super::{Conn, Done};
 use imagefleet_common::Error;
 use sqlx::Row;
 
-const SCRIPTS: [&str; 1] = [include_str!("../../../../migrations/sqlite/0001_tables.sql")];
+const SCRIPTS: [&str; 2] = [
+    include_str!("../../../../migrations/sqlite/0001_tables.sql"),
+    include_str!("../../../../migrations/sqlite/0002_timings.sql"),
+];
 
 /// Runs the scripts that the file has not seen, inside the caller's transaction.
 pub(super) async fn run(conn: &mut Conn) -> Done<()> {

@@ -119,7 +119,8 @@ async fn ledger_sum(conn: &mut Conn, job: JobId) -> Done<Counts> {
 
 pub(super) async fn tasks(conn: &mut Conn, job: JobId) -> Done<Vec<TaskView>> {
     let found = sqlx::query(
-        "SELECT t.id, t.work, t.state, t.attempt, t.failures, t.crashes, t.error, t.artifact
+        "SELECT t.id, t.work, t.state, t.attempt, t.failures, t.crashes, t.error, t.artifact,
+                t.claimed, t.worker, t.finished
          FROM job_task n JOIN task t ON t.id = n.task WHERE n.job = ?
          ORDER BY t.shard, t.version, t.chunk, t.age",
     )
@@ -141,6 +142,9 @@ fn task_view(row: &SqliteRow) -> Done<TaskView> {
         crashes: row.try_get("crashes")?,
         error: row.try_get("error")?,
         artifact: row.try_get("artifact")?,
+        claimed: row.try_get("claimed")?,
+        worker: row.try_get("worker")?,
+        finished: row.try_get("finished")?,
     })
 }
 

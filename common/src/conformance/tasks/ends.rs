@@ -51,6 +51,24 @@ pub async fn a_stale_holder_writes_nothing(lab: &Lab) {
     lab.succeed(now, Outcome::Embedded(embedded("vectors", &[]))).await;
 }
 
+pub async fn when_by_whom_and_in_what_time_a_task_was_done_is_kept(lab: &Lab) {
+    let (job, work) = one_chunk(lab).await;
+    let before = lab.store.now().await.unwrap();
+    let waiting = lab.view(&job, &work).await;
+    assert_eq!((waiting.claimed, waiting.worker, waiting.finished), (None, None, None));
+    let holding = lab.take(&job, &work).await;
+    let running = lab.view(&job, &work).await;
+    assert_eq!((running.worker.as_deref(), running.finished), (Some("a worker"), None));
+    let claimed = running.claimed.unwrap();
+    let done = embedded("vectors", &[]);
+    lab.succeed(holding, Outcome::Embedded(done.clone())).await;
+    let ended = lab.view(&job, &work).await;
+    assert_eq!((ended.claimed, ended.worker.as_deref()), (Some(claimed), Some("a worker")));
+    let after = lab.store.now().await.unwrap();
+    assert!(before <= claimed && claimed <= ended.finished.unwrap() && ended.finished.unwrap() <= after);
+    assert_eq!(lab.ledger(&job).await[0].spent, Some(done.spent));
+}
+
 pub async fn an_end_whose_answer_was_lost_is_stale_and_happened_once(lab: &Lab) {
     let (job, work) = one_chunk(lab).await;
     let holding = lab.take(&job, &work).await;
