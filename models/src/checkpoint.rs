@@ -8,6 +8,7 @@ use imagefleet_common::{Context, Error, Result};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::{
+    collections::BTreeMap,
     fmt::{self, Write as _},
     fs::File,
     io::{self, Read},
@@ -138,12 +139,30 @@ impl Checkpoint {
     }
 }
 
-/// Hex SHA-256 over names and contents of the files in `dir` that decide a vector. Reads the weights once.
-pub fn revision(dir: &Path) -> Result<String> {
+/// Hex SHA-256 of each of the files in `dir` that decide a vector, by name. Reads the weights once.
+pub fn hashes(dir: &Path) -> Result<BTreeMap<String, String>> {
     hash_files(dir).map_err(|error| error.while_doing(format_args!("hash model {}", dir.display())))
 }
 
-fn hash_files(dir: &Path) -> Result<String> {
+/// Hex SHA-256 over the names and contents of the files in `dir` that decide a vector.
+pub fn revision(dir: &Path) -> Result<String> {
+    hashes(dir).map(|hashes| revision_of(&hashes))
+}
+
+/// The revision of a folder with these [`hashes`].
+pub fn revision_of(hashes: &BTreeMap<String, String>) -> String {
+    let mut all = Sha256::new();
+    for (name, hash) in hashes {
+        // Lengths are fixed or written down, so that no two folders give the same bytes.
+        all.update((name.len() as u64).to_le_bytes());
+        all.update(name.as_bytes());
+        let digit = |at: usize| (hash.as_bytes()[at] as char).to_digit(16).expect("hashes are hex") as u8;
+        all.update((0..hash.len() / 2).map(|byte| 16 * digit(2 * byte) + digit(2 * byte + 1)).collect::<Vec<u8>>());
+    }
+    hex(&all.finalize())
+}
+
+fn hash_files(dir: &Path) -> Result<BTreeMap<String, String>> {
     let mut names: Vec<String> = DECIDING.into_iter().map(str::to_owned).collect();
     if let Some(weights) = files::main_file(|file| dir.join(file).is_file()) {
         names.push(weights.to_owned());
@@ -152,19 +171,18 @@ fn hash_files(dir: &Path) -> Result<String> {
         }
     }
     names.retain(|name| dir.join(name).is_file());
-    names.sort();
-    let mut all = Sha256::new();
-    for name in names {
+    let hashed = |name: String| {
         let contents = hash_file(&dir.join(&name)).or_else(|error| file_error(&format!("read {name}"), error))?;
-        // Lengths are fixed or written down, so that no two folders give the same bytes.
-        all.update((name.len() as u64).to_le_bytes());
-        all.update(name.as_bytes());
-        all.update(contents);
-    }
-    Ok(all.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        Ok((name, hex(&contents)))
+    };
+    names.into_iter().map(hashed).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
-    }))
+    })
 }
 
 fn hash_file(path: &Path) -> io::Result<[u8; 32]> {

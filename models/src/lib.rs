@@ -6,7 +6,7 @@
 //! - [`encoder`]: the port, its batch and its vectors
 //! - [`hub`]: models by name, in the cache and from the Hugging Face hub
 //! - [`checkpoint`]: which files make a checkpoint, and its revision; [`check`]: whether they are sound
-//! - [`clip`]: one folder a model family
+//! - [`clip`]: one folder a model family; [`head`]: linear heads on a picture's vector
 //! - `layers`: what families share; `weights`, `tokenizer`: how files become tensors and ids
 
 mod check;
@@ -14,13 +14,14 @@ pub mod checkpoint;
 pub mod clip;
 pub mod device;
 pub mod encoder;
+pub mod head;
 pub mod hub;
 mod layers;
 pub mod tokenizer;
 mod weights;
 
 pub use check::{Report, check};
-pub use checkpoint::{open_checkpoint, revision};
+pub use checkpoint::{hashes, open_checkpoint, revision, revision_of};
 pub use device::Device;
 pub use encoder::{Encoder, PictureBatch, Vectors};
 

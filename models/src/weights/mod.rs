@@ -5,7 +5,7 @@
 
 pub(crate) mod files;
 mod pickle;
-mod torch;
+pub(crate) mod torch;
 
 use candle_core::{DType, Device, Tensor, safetensors::MmapedSafetensors};
 use imagefleet_common::{Context, Error, Result};

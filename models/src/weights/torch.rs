@@ -7,7 +7,7 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     fs::File,
-    io::{BufReader, Read},
+    io::{BufReader, Cursor, Read, Seek},
     path::Path,
 };
 use zip::{CompressionMethod, ZipArchive, result::ZipError};
@@ -15,8 +15,14 @@ use zip::{CompressionMethod, ZipArchive, result::ZipError};
 /// The pickle of a model of a thousand tensors is less than half a megabyte.
 const LARGEST_PICKLE: u64 = 16 << 20;
 
-pub(super) struct TorchFile {
-    archive: RefCell<ZipArchive<BufReader<File>>>,
+/// Where a file's bytes come from.
+trait Source: Read + Seek {}
+impl<T: Read + Seek> Source for T {}
+
+type Archive = ZipArchive<Box<dyn Source>>;
+
+pub(crate) struct TorchFile {
+    archive: RefCell<Archive>,
     /// The folder within the archive that all its files are in, with a slash.
     root: String,
     tensors: BTreeMap<String, StoredTensor>,
@@ -25,7 +31,16 @@ pub(super) struct TorchFile {
 impl TorchFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = BufReader::new(File::open(path).permanent(|| "open it".to_owned())?);
-        let mut archive = ZipArchive::new(file).permanent(|| {
+        Self::read(Box::new(file))
+    }
+
+    /// A small file that was read as a whole.
+    pub(crate) fn of(bytes: Vec<u8>) -> Result<Self> {
+        Self::read(Box::new(Cursor::new(bytes)))
+    }
+
+    fn read(source: Box<dyn Source>) -> Result<Self> {
+        let mut archive = ZipArchive::new(source).permanent(|| {
             "it is incomplete or broken, or was saved by torch before 1.6; fetch it again, or load and save it with \
              transformers, which writes model.safetensors"
                 .to_owned()
@@ -44,12 +59,12 @@ impl TorchFile {
         Ok(Self { archive: RefCell::new(archive), root, tensors })
     }
 
-    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
     }
 
     /// The numbers of a tensor that [`shape`](Self::shape) knows, in its order, little-endian.
-    pub(super) fn numbers(&self, name: &str) -> Result<(DType, Vec<u8>)> {
+    pub(crate) fn numbers(&self, name: &str) -> Result<(DType, Vec<u8>)> {
         let Some(tensor) = self.tensors.get(name) else { return Err(Error::permanent("it is not there")) };
         let dtype = dtype(&tensor.storage.class)?;
         let storage = self.storage(&tensor.storage.file, dtype)?;
@@ -71,7 +86,7 @@ impl TorchFile {
 
 /// A file of the archive, `None` where there is none. It must be uncompressed, so that it cannot grow beyond
 /// what is on the disk, and at most `largest` bytes.
-fn read(archive: &mut ZipArchive<BufReader<File>>, name: &str, largest: u64) -> Result<Option<Vec<u8>>> {
+fn read(archive: &mut Archive, name: &str, largest: u64) -> Result<Option<Vec<u8>>> {
     let broken = || format!("read {name}");
     let entry = match archive.by_name(name) {
         Err(ZipError::FileNotFound) => return Ok(None),
