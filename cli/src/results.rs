@@ -7,11 +7,15 @@ use bytes::Bytes;
 use imagefleet_common::{
     Error, Result,
     ids::JobId,
-    ports::objects::{Objects, read_latest},
+    job::spec::RerankSection,
+    ports::objects::{Objects, list_all, read_latest},
     task::State,
     work::Work,
 };
-use imagefleet_retrieval::results::{Manifest, SUMMARY};
+use imagefleet_retrieval::{
+    report::FOLDER,
+    results::{Manifest, RESULT_FILES, SUMMARY},
+};
 
 use crate::embedded::World;
 
@@ -39,14 +43,53 @@ pub async fn deliver(world: &World, job: JobId, directory: &str) -> Result<usize
     if summary {
         world.files.delete(&format!("{directory}/{SUMMARY}")).await?;
     }
-    for (_, path, bytes) in stale.iter().filter(|(name, ..)| *name != SUMMARY) {
+    // A reranker's own summary, too, stands beside nothing that it does not speak of.
+    let is_summary = |name: &str| name.rsplit('/').next() == Some(SUMMARY);
+    for (_, path, _) in stale.iter().filter(|(name, ..)| is_summary(name)) {
+        world.files.delete(path).await?;
+    }
+    for (_, path, bytes) in stale.iter().filter(|(name, ..)| !is_summary(name)) {
         world.files.put(path, bytes.clone()).await?;
     }
+    for (_, path, bytes) in stale.iter().filter(|(name, ..)| is_summary(name) && *name != SUMMARY) {
+        world.files.put(path, bytes.clone()).await?;
+    }
+    sweep_others(world.files.as_ref(), directory, &manifest).await?;
+    sweep_report(world.files.as_ref(), directory, &manifest).await?;
     if summary {
         let bytes = read(world.artifacts.as_ref(), &format!("{folder}/{SUMMARY}")).await?;
         world.files.put(&format!("{directory}/{SUMMARY}"), bytes).await?;
     }
     Ok(stale.len())
+}
+
+/// Files that an earlier or another job left here and this one does not write: they would be read as its own.
+async fn sweep_others(files: &dyn Objects, directory: &str, manifest: &Manifest) -> Result<()> {
+    for folder in std::iter::once(String::new()).chain(RerankSection::NAMES.map(|name| format!("{name}/"))) {
+        for file in RESULT_FILES {
+            let name = format!("{folder}{file}");
+            let path = format!("{directory}/{name}");
+            if !manifest.files.contains(&name) && files.head(&path).await?.is_some() {
+                files.delete(&path).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A report that has become smaller leaves no parts of the larger one beside it.
+async fn sweep_report(files: &dyn Objects, directory: &str, manifest: &Manifest) -> Result<()> {
+    let folder = format!("{directory}/{FOLDER}/");
+    for object in list_all(files, &folder).await? {
+        let name = object.path.strip_prefix(&folder).unwrap_or_default();
+        let is_part = name
+            .strip_suffix(".js")
+            .is_some_and(|number| number.len() >= 4 && number.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_part && !manifest.files.iter().any(|file| *file == format!("{FOLDER}/{name}")) {
+            files.delete(&object.path).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What a succeeded job wrote, and the artifact that says so.

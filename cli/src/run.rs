@@ -12,7 +12,7 @@ use crate::{
 use imagefleet_common::{
     Context, Error, Result,
     ids::JobId,
-    job::spec::CollectionSpec,
+    job::spec::{CollectionSpec, JobSpec, RerankSection},
     ports::jobs::{Control, How, JobState, JobView},
     task::State,
 };
@@ -21,7 +21,11 @@ use imagefleet_coordinator::{
     submit::{Submission, new_job, submit},
 };
 use imagefleet_models::{Device, Encoder};
-use imagefleet_retrieval::results::{SUMMARY, Summary};
+use imagefleet_retrieval::{
+    evaluation::report::Report as Evaluated,
+    report::REPORT,
+    results::{Binary, METRICS, RUN, RunRecord, SUMMARY, Summary},
+};
 use imagefleet_worker::{
     Worker,
     engine::{Engines, Load},
@@ -174,6 +178,7 @@ fn make_worker(
 ) -> Worker {
     let name = format!("embedded-{}", std::process::id());
     let mut settings = imagefleet_worker::Settings::new(name, vec![collection.model().to_owned()]);
+    settings.binary = Binary { commit: env!("IMAGEFLEET_COMMIT").to_owned(), ..settings.binary };
     change(&mut settings);
     let engines = Engines::new(load, settings.decoders);
     Worker::new(world.worker(), settings, engines)
@@ -332,6 +337,34 @@ async fn report(
     print(format_args!("{line}"));
     let encoded = ended.stats.encode.items();
     print(format_args!("this run: {encoded} pictures encoded, {} written", counted(written, "result file")));
+    let record: RunRecord = delivered(world, &format!("{output}/{RUN}")).await?;
+    if record.job.spec.evaluation.is_some() {
+        show_metrics(world, output, &record.job.spec).await?;
+    }
+    if record.job.spec.report.pictures > 0 {
+        print(format_args!("report: {}", directory.join(REPORT).display()));
+    }
     print(format_args!("results: {}", directory.display()));
     Ok(())
+}
+
+/// A table for each reranker.
+async fn show_metrics(world: &World, output: &str, spec: &JobSpec) -> Result<()> {
+    let rerankers = spec.rerankers();
+    for reranker in &rerankers {
+        let name = match reranker {
+            RerankSection::Identity => reranker.name().to_owned(),
+            RerankSection::Aesthetics { weight, .. } => format!("{} of weight {weight}", reranker.name()),
+        };
+        let folder = if rerankers.len() > 1 { format!("{output}/{}", reranker.name()) } else { output.to_owned() };
+        let metrics: Evaluated = delivered(world, &format!("{folder}/{METRICS}")).await?;
+        print(format_args!("\nevaluation of {name}: {metrics}"));
+    }
+    Ok(())
+}
+
+/// A delivered JSON file.
+async fn delivered<T: serde::de::DeserializeOwned>(world: &World, path: &str) -> Result<T> {
+    let bytes = results::read_delivered(world, path).await?;
+    serde_json::from_slice(&bytes).permanent(|| format!("read /{path}"))
 }

@@ -9,9 +9,9 @@ use imagefleet_common::{
     },
 };
 use imagefleet_coordinator::submit::Submission;
-use imagefleet_models::checkpoint::open_checkpoint;
+use imagefleet_models::{checkpoint::open_checkpoint, head::LinearHead};
 use imagefleet_pictures::processor::Processor;
-use imagefleet_retrieval::articles::read_articles;
+use imagefleet_retrieval::{articles::read_articles, evaluation::queries};
 use std::path::{Path, PathBuf};
 
 /// A job file that was read, and where its state is kept.
@@ -38,20 +38,35 @@ impl Opened {
     pub fn submission(&self) -> Result<Submission> {
         let JobFile { spec, articles, model, source, .. } = &self.file;
         let bytes = std::fs::read(articles).permanent(|| format!("read articles {}", articles.display()))?;
-        let titles = read_articles(&bytes, &articles.display().to_string())?.len();
+        let titles = queries(spec, read_articles(&bytes, &articles.display().to_string())?)?.len();
+        let model = match model {
+            ModelAt::Directory(folder) => identify(folder, spec.model.decoding)?,
+            ModelAt::Hub(name) => identify(&folder_of_hub(name)?, spec.model.decoding)?,
+        };
         Ok(Submission {
             spec: spec.clone(),
             source_identity: self.source_identity()?,
             source: object_path(source)?,
-            model: match model {
-                ModelAt::Directory(folder) => identify(folder, spec.model.decoding)?,
-                ModelAt::Hub(name) => identify(&folder_of_hub(name)?, spec.model.decoding)?,
-            },
+            heads: self.heads(model.dims)?,
+            model,
             articles: bytes,
             titles: u32::try_from(titles).permanent(|| format!("read articles {}", articles.display()))?,
             allow_delete: false,
             replaces_same_name: true,
         })
+    }
+
+    /// The bytes of each reranker's head, where it has one that fits vectors of `dims` values.
+    fn heads(&self, dims: usize) -> Result<Vec<Option<Vec<u8>>>> {
+        let read = |path: &PathBuf| {
+            let doing = || format!("read {}", path.display());
+            let bytes = std::fs::read(path).permanent(doing)?;
+            LinearHead::read(&bytes)
+                .and_then(|head| head.must_fit(dims))
+                .map_err(|error| error.while_doing(path.display()))?;
+            Ok(bytes)
+        };
+        self.file.heads.iter().map(|path| path.as_ref().map(read).transpose()).collect()
     }
 
     /// A folder that holds job file, state and pictures can be moved as a whole and stays the same corpus. Elsewhere a
@@ -71,9 +86,11 @@ pub(crate) fn identify(model: &Path, decoding: Decoding) -> Result<ModelIdentity
     let processor = Processor::read(model)?.with_decoding(decoding);
     let doing = || format!("use model {}", model.display());
     processor.must_fit(checkpoint.picture_side()?).map_err(|error| error.while_doing(doing()))?;
+    let files = imagefleet_models::hashes(model)?;
     Ok(ModelIdentity {
         path: text(model)?.to_owned(),
-        revision: imagefleet_models::revision(model)?,
+        revision: imagefleet_models::revision_of(&files),
+        files,
         preprocessing: processor.identity(),
         dims: checkpoint.dims()?,
     })

@@ -5,6 +5,7 @@ use imagefleet_common::{
     job::spec::{CollectionSpec, CorpusSpec, JobSpec, Limits, ModelIdentity},
 };
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 fn collection(limits: Limits) -> CollectionSpec {
@@ -24,7 +25,11 @@ fn filtered(limits: Limits, filter: Filter) -> CollectionSpec {
     .expect("these are a job file's sections");
     let corpus = CorpusSpec::new(&spec.corpus, "photos", "photos");
     let [path, revision, preprocessing] = ["model", "revision", "resize"].map(String::from);
-    CollectionSpec::new(&spec, &corpus, ModelIdentity { path, revision, preprocessing, dims: 4 })
+    CollectionSpec::new(
+        &spec,
+        &corpus,
+        ModelIdentity { path, revision, files: BTreeMap::new(), preprocessing, dims: 4 },
+    )
 }
 
 #[test]

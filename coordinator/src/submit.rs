@@ -22,7 +22,9 @@ pub struct Submission {
     pub source: String,
     pub model: ModelIdentity,
     pub articles: Vec<u8>,
-    /// Titles in `articles`.
+    /// For each reranker the bytes of its head, where it has one.
+    pub heads: Vec<Option<Vec<u8>>>,
+    /// Articles that are queries.
     pub titles: u32,
     pub allow_delete: bool,
     pub replaces_same_name: bool,
@@ -31,9 +33,11 @@ pub struct Submission {
 /// Stores the inputs by hash, then the job. Idempotent: the same submission is the same job.
 pub async fn submit(ports: &Ports, artifacts: &dyn Objects, submission: Submission) -> Result<Submitted> {
     let job = new_job(&submission);
-    let articles = input_path(&content_hash(&submission.articles));
-    if artifacts.head(&articles).await?.is_none() {
-        artifacts.put(&articles, submission.articles.into()).await?;
+    for input in submission.heads.into_iter().flatten().chain([submission.articles]) {
+        let path = input_path(&content_hash(&input));
+        if artifacts.head(&path).await?.is_none() {
+            artifacts.put(&path, input.into()).await?;
+        }
     }
     ports.jobs.submit(&job).await
 }
@@ -43,8 +47,13 @@ pub fn new_job(submission: &Submission) -> NewJob {
     let spec = &submission.spec;
     let corpus = CorpusSpec::new(&spec.corpus, &submission.source_identity, &submission.source);
     let collection = CollectionSpec::new(spec, &corpus, submission.model.clone());
-    let resolved =
-        ResolvedJob { spec: spec.clone(), articles: content_hash(&submission.articles), titles: submission.titles };
+    let resolved = ResolvedJob {
+        spec: spec.clone(),
+        articles: content_hash(&submission.articles),
+        titles: submission.titles,
+        heads: submission.heads.iter().map(|head| head.as_deref().map(content_hash)).collect(),
+        model_files: submission.model.files.clone(),
+    };
     let text = resolved.to_text();
     // The same words over another model or folder are another job.
     let hash = content_hash(format!("{text}\n{}\n{}", corpus.id, collection.id).as_bytes());

@@ -14,6 +14,7 @@ mod manifest;
 mod metrics;
 mod mlflow;
 mod rankings;
+mod run;
 mod summary;
 
 pub use attribution::{AttributionRow, Attributions};
@@ -23,13 +24,34 @@ pub use manifest::Manifest;
 pub use metrics::metrics_files;
 pub use mlflow::{MlflowRun, mlflow_files};
 pub use rankings::Rankings;
+pub use run::{
+    Binary, CorpusRecord, Embedding, JobRecord, Machine, ModelRecord, RunRecord, ShardRecord, StageTiming, Timings,
+};
 pub use summary::{Pictures, Summary};
 
 /// The file that says that a folder of results is complete: removed first, written last.
 pub const SUMMARY: &str = "summary.json";
 
+/// The names of all result files, wherever they stand, but for the parts of a report and of `mlruns/`.
+pub const RESULT_FILES: [&str; 11] = [
+    SUMMARY,
+    INFERENCE_RESULTS,
+    ATTRIBUTION,
+    LEDGER,
+    RUN,
+    INITIAL_RETRIEVAL,
+    RERANKING,
+    METRICS,
+    METRICS_TABLE,
+    METRICS_LINES,
+    crate::report::REPORT,
+];
+
 /// The retrieved pictures of every article.
 pub const INFERENCE_RESULTS: &str = "inference_results.json";
+
+/// What a run's results depend on, and what it took.
+pub const RUN: &str = "run.json";
 
 /// Whom to credit for the retrieved pictures.
 pub const ATTRIBUTION: &str = "attribution.jsonl";

@@ -4,14 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed set-up fails the test")]
 
-use imagefleet_common::{ids::content_hash, ports::index::Hit};
+use imagefleet_common::{ids::content_hash, job::spec::Part, ports::index::Hit};
 use imagefleet_retrieval::{
-    evaluation::{
-        metrics::AtK,
-        report::Comparison,
-        split::{Part, split},
-        sweep::Sweep,
-    },
+    evaluation::{metrics::AtK, report::Comparison, split::split, sweep::Sweep},
     fusion::{Form, Scored, fuse},
 };
 use serde::Deserialize;

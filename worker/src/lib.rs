@@ -6,17 +6,21 @@
 pub mod attempt;
 pub mod engine;
 pub mod events;
+pub mod machine;
 pub mod pipeline;
 pub mod pull;
+pub mod search;
 pub mod session;
 pub mod shards;
 pub mod stop;
 pub mod tasks;
+pub mod thumbnails;
 
 use engine::Engines;
 use imagefleet_common::ports::{
     broker::Broker, catalog::Catalog, index::Index, jobs::Jobs, objects::Objects, tasks::Tasks,
 };
+use imagefleet_retrieval::results::Binary;
 use shards::cache::ShardCache;
 use std::{sync::Arc, time::Duration};
 
@@ -54,6 +58,8 @@ pub struct Settings {
     pub decoders: usize,
     /// The revision (first letters) of each model whose queues it serves.
     pub models: Vec<String>,
+    /// What runs, for the record of a run.
+    pub binary: Binary,
 }
 
 impl Settings {
@@ -70,6 +76,7 @@ impl Settings {
             upsert_timeout: Duration::from_secs(60),
             decoders: std::thread::available_parallelism().map_or(1, usize::from),
             models,
+            binary: Binary { version: env!("CARGO_PKG_VERSION").to_owned(), commit: "unknown".to_owned() },
         }
     }
 }

@@ -102,7 +102,7 @@ fn origin(folder: &Path, name: &str, model: Option<&str>) -> Result<Origin> {
     let path = folder.join(COLLECTION);
     let id = CollectionId(name.to_owned());
     if let Some(model) = model {
-        let ModelIdentity { path, revision, preprocessing, dims } = identify(&folder_of(model)?, Decoding::Exact)?;
+        let ModelIdentity { path, revision, preprocessing, dims, .. } = identify(&folder_of(model)?, Decoding::Exact)?;
         let section = CorpusSection {
             name: name.to_owned(),
             source: String::new(),

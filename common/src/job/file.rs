@@ -11,8 +11,9 @@ mod table;
 mod tests;
 
 use super::spec::{
-    ArticlesSection, CorpusSection, Decoding, Hnsw, IndexKind, IndexSection, JobSpec, Layout, Limits, ModelFiles,
-    ModelSection, OutputSection, Precision, RerankSection, RetrievalSection, default_batch, default_pictures,
+    AESTHETICS_WEIGHT, ArticlesSection, CorpusSection, Decoding, EvaluationSection, Hnsw, IndexKind, IndexSection,
+    JobSpec, Layout, Limits, ModelFiles, ModelSection, OutputSection, Part, Precision, ReportSection, RerankSection,
+    RetrievalSection, Searched, default_batch, default_pictures,
 };
 use crate::{
     error::{Context, Error, Result},
@@ -49,6 +50,8 @@ pub struct JobFile {
     pub spec: JobSpec,
     /// The articles' CSV file, absolute.
     pub articles: PathBuf,
+    /// For each reranker the file of its head, absolute, where it has one.
+    pub heads: Vec<Option<PathBuf>>,
     pub model: ModelAt,
     /// The corpus: absolute, and not necessarily below the object root (see [`source_below`](Self::source_below));
     /// or as the file has it, below the fleet's object root.
@@ -90,8 +93,8 @@ pub fn read(path: &Path, place: Place) -> Result<JobFile> {
     let (spec, files) = reader.job(Section::root(&report, document.get_ref()));
     let (spec, files) = report.finish((spec, files))?;
 
-    let Files { articles, model, source, output } = files;
-    Ok(JobFile { path: absolute, spec, articles, model, source, output })
+    let Files { articles, heads, model, source, output } = files;
+    Ok(JobFile { path: absolute, spec, articles, heads, model, source, output })
 }
 
 /// The folder that a file's relative paths start from.
@@ -118,6 +121,7 @@ fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> Error {
 /// What the spec's paths lead to.
 struct Files {
     articles: PathBuf,
+    heads: Vec<Option<PathBuf>>,
     model: ModelAt,
     source: PathBuf,
     output: PathBuf,
@@ -136,7 +140,7 @@ impl Reader<'_> {
         let priority = root.integer("priority", i32::MIN..=i32::MAX).unwrap_or_default();
         let nothing = PathBuf::new;
         let model = ModelAt::Directory(nothing());
-        let mut files = Files { articles: nothing(), model, source: nothing(), output: nothing() };
+        let mut files = Files { articles: nothing(), heads: Vec::new(), model, source: nothing(), output: nothing() };
         let corpus = self.corpus(root.table("corpus", Required), &mut files);
         let model = self.model(root.table("model", Required), &mut files);
         let (index, index_filter) = index(root.table("index", Optional), corpus.layout);
@@ -150,7 +154,9 @@ impl Reader<'_> {
             articles: self.articles(root.table("articles", Required), &mut files),
             retrieval: retrieval(root.table("retrieval", Optional), corpus.layout),
             corpus,
-            rerank: self.rerank(root.tables("rerank")),
+            rerank: self.rerank(root.tables("rerank"), &mut files),
+            evaluation: evaluation(root.table("evaluation", Optional)),
+            report: report(root.table("report", Optional)),
             output: self.output(root.table("output", Required), &mut files),
         };
         root.close();
@@ -205,26 +211,35 @@ impl Reader<'_> {
     fn articles(&self, section: Section<'_>, files: &mut Files) -> ArticlesSection {
         let file = section.string("file", Required, checks::not_empty);
         if let Some(found) = &file {
-            files.articles = self.path(found, &self.folder, Allowed);
-            match std::fs::File::open(&files.articles) {
-                Ok(_) => {}
-                // A path that was refused has been reported already.
-                Err(_) if files.articles == Path::new("") => {}
-                Err(error) => self.report.wrong(
-                    &found.at,
-                    format_args!("a file that can be read (read {}: {error})", files.articles.display()),
-                ),
-            }
+            files.articles = self.readable(found);
         }
         section.close();
         ArticlesSection { file: value(file) }
     }
 
-    fn rerank(&self, sections: Vec<Section<'_>>) -> Vec<RerankSection> {
+    /// The path of a file of the submitter's machine.
+    fn readable(&self, found: &Found<String>) -> PathBuf {
+        let path = self.path(found, &self.folder, Allowed);
+        match std::fs::File::open(&path) {
+            Ok(_) => {}
+            // A path that was refused has been reported already.
+            Err(_) if path == Path::new("") => {}
+            Err(error) => {
+                self.report.wrong(&found.at, format_args!("a file that can be read (read {}: {error})", path.display()))
+            }
+        }
+        path
+    }
+
+    fn rerank(&self, sections: Vec<Section<'_>>, files: &mut Files) -> Vec<RerankSection> {
         let mut rerankers: Vec<RerankSection> = Vec::new();
         for section in sections {
-            if let Some(Found { value: (), at }) = section.choice("type", Required, &[("identity", ())]) {
-                let reranker = RerankSection::Identity;
+            let kind = section.choice("type", Required, &[("identity", false), ("aesthetics", true)]);
+            if let Some(Found { value: has_head, at }) = kind {
+                let reranker = if has_head { self.aesthetics(&section, files) } else { RerankSection::Identity };
+                if !has_head {
+                    files.heads.push(None);
+                }
                 if rerankers.iter().any(|other| other.name() == reranker.name()) {
                     let name = reranker.name();
                     let expected = format!("one that is not there yet: each writes to a folder of its own, {name}");
@@ -235,6 +250,13 @@ impl Reader<'_> {
             section.close();
         }
         rerankers
+    }
+
+    fn aesthetics(&self, section: &Section<'_>, files: &mut Files) -> RerankSection {
+        let weight = section.number("weight", 0.0..=1.0).unwrap_or(AESTHETICS_WEIGHT);
+        let head = section.string("head", Required, checks::not_empty);
+        files.heads.push(head.as_ref().map(|found| self.readable(found)));
+        RerankSection::Aesthetics { weight, head: value(head) }
     }
 
     fn output(&self, section: Section<'_>, files: &mut Files) -> OutputSection {
@@ -324,6 +346,25 @@ fn filter(section: Section<'_>, layout: Layout) -> Filter {
     }
     section.close();
     filter
+}
+
+fn evaluation(section: Section<'_>) -> Option<EvaluationSection> {
+    let is_there = section.is_there();
+    let default = EvaluationSection::default();
+    let parts = [("all", Part::All), ("train", Part::Train), ("validation", Part::Validation), ("test", Part::Test)];
+    let split = section.choice("split", Optional, &parts).map_or(default.split, |found| found.value);
+    let searched = [("all", Searched::All), ("split", Searched::Split)];
+    let index = section.choice("index", Optional, &searched).map_or(default.index, |found| found.value);
+    let seed = section.integer("seed", 0..=u32::MAX).unwrap_or(default.seed);
+    let sweep = section.boolean("sweep").unwrap_or(default.sweep);
+    section.close();
+    is_there.then_some(EvaluationSection { split, index, seed, sweep })
+}
+
+fn report(section: Section<'_>) -> ReportSection {
+    let pictures = section.integer("pictures", 0..=100).unwrap_or(ReportSection::default().pictures);
+    section.close();
+    ReportSection { pictures }
 }
 
 /// The string that was found; a stand-in where that was reported as wrong.

@@ -8,6 +8,7 @@ use crate::{
     ids::{CollectionId, CorpusId, content_hash},
 };
 use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
 
 /// A job file. Two files that differ in comments, order or spelled-out defaults are equal here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,11 @@ pub struct JobSpec {
     /// Left out: the identity.
     #[serde(default)]
     pub rerank: Vec<RerankSection>,
+    /// Left out: nothing is known of right pictures, and all articles are queries.
+    #[serde(default)]
+    pub evaluation: Option<EvaluationSection>,
+    #[serde(default)]
+    pub report: ReportSection,
     pub output: OutputSection,
 }
 
@@ -239,13 +245,99 @@ impl Default for RetrievalSection {
 pub enum RerankSection {
     /// The order of retrieval.
     Identity,
+    /// A linear head on the picture's own vector (reference pipeline §5).
+    Aesthetics {
+        /// Share of the head's scores in the fused score, 0 to 1.
+        weight: f64,
+        /// File of the head.
+        head: String,
+    },
 }
 
 impl RerankSection {
+    /// All that [`name`](Self::name) may say.
+    pub const NAMES: [&str; 2] = ["identity", "aesthetics"];
+
     pub fn name(&self) -> &'static str {
         match self {
             Self::Identity => "identity",
+            Self::Aesthetics { .. } => "aesthetics",
         }
+    }
+
+    /// Share of the reranker's scores in the fused score; 0 for one that has none.
+    pub fn weight(&self) -> f64 {
+        match self {
+            Self::Identity => 0.0,
+            Self::Aesthetics { weight, .. } => *weight,
+        }
+    }
+}
+
+/// Weight of the reference pipeline's runs.
+pub const AESTHETICS_WEIGHT: f64 = 0.2;
+
+/// How rankings are compared with the pictures that the articles were published with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluationSection {
+    /// The articles that are queries.
+    pub split: Part,
+    /// The pictures that may be found.
+    pub index: Searched,
+    /// Of the split's permutation.
+    pub seed: u32,
+    /// Whether the metrics of other weights are computed too.
+    pub sweep: bool,
+}
+
+impl Default for EvaluationSection {
+    fn default() -> Self {
+        Self { split: Part::All, index: Searched::All, seed: 28, sweep: false }
+    }
+}
+
+/// A part of the articles: 80, 10 and 10 of a hundred (reference pipeline §8).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Every one, in the file's order.
+    #[default]
+    All,
+    Train,
+    Validation,
+    Test,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The serialised name is the name that people see.
+        self.serialize(f)
+    }
+}
+
+/// What a search looks through while it is evaluated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Searched {
+    /// Every picture of the job.
+    #[default]
+    All,
+    /// The pictures of the split's own articles.
+    Split,
+}
+
+/// What the report shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportSection {
+    /// Pictures of each query; 0: no report is made.
+    pub pictures: usize,
+}
+
+impl Default for ReportSection {
+    fn default() -> Self {
+        Self { pictures: 10 }
     }
 }
 
@@ -269,8 +361,14 @@ pub struct ResolvedJob {
     pub spec: JobSpec,
     /// Hash of the articles file; its bytes are the artifact [`input_path`] of it.
     pub articles: String,
-    /// Titles in the articles file.
+    /// Articles that are queries: all of the file, or those of the evaluation's part.
     pub titles: u32,
+    /// For each reranker the hash of its file, where it has one; its bytes are the artifact [`input_path`] of it.
+    #[serde(default)]
+    pub heads: Vec<Option<String>>,
+    /// SHA-256 of each file that the model's revision is made of.
+    #[serde(default)]
+    pub model_files: BTreeMap<String, String>,
 }
 
 impl ResolvedJob {
@@ -367,13 +465,15 @@ pub struct CollectionSpec {
 pub struct ModelIdentity {
     pub path: String,
     pub revision: String,
+    /// SHA-256 of each file that the revision is made of.
+    pub files: BTreeMap<String, String>,
     pub preprocessing: String,
     pub dims: usize,
 }
 
 impl CollectionSpec {
     pub fn new(spec: &JobSpec, corpus: &CorpusSpec, model: ModelIdentity) -> Self {
-        let ModelIdentity { path, revision, preprocessing, dims } = model;
+        let ModelIdentity { path, revision, files: _, preprocessing, dims } = model;
         let (precision, limits, filter) = (spec.model.precision, spec.limits, spec.index_filter.clone());
         let vectors = (&corpus.id, &revision, precision, &preprocessing, &limits);
         // What has no filter goes by the name it had before there were any.

@@ -1,5 +1,6 @@
 //! Shards as pictures are packed in them: zips, tars, folders.
 
+pub mod fetch;
 pub mod names;
 pub mod tar;
 pub mod zip;

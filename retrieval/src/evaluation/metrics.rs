@@ -7,7 +7,7 @@
 
 use imagefleet_common::ports::index::Hit;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 /// The lengths that are measured, as far as so many candidates are kept.
 pub const LENGTHS: [usize; 6] = [1, 5, 10, 25, 50, 100];
@@ -21,9 +21,35 @@ pub fn is_right(image_id: &str, key: &str) -> bool {
         return false;
     }
     let id = image_id.as_bytes();
-    let file = unescape(key.rsplit_once('/').map_or(key, |(_, last)| last));
-    let stem = file.iter().rposition(|byte| *byte == b'.').map(|dot| &file[..dot]);
-    key == image_id || *file == *id || stem == Some(id)
+    let file = file_name(key);
+    key == image_id || *file == *id || stem(&file) == Some(id)
+}
+
+/// The pictures of several articles, by their ids.
+#[derive(Debug, Clone, Default)]
+pub struct ImageIds(HashSet<Vec<u8>>);
+
+impl ImageIds {
+    /// Empty ids name no picture.
+    pub fn new<'a>(ids: impl Iterator<Item = &'a str>) -> Self {
+        Self(ids.filter(|id| !id.is_empty()).map(|id| id.as_bytes().to_vec()).collect())
+    }
+
+    /// Whether the picture with this key [is right](is_right) for one of them.
+    pub fn name(&self, key: &str) -> bool {
+        let file = file_name(key);
+        let is_one = |id: &[u8]| self.0.contains(id);
+        is_one(key.as_bytes()) || is_one(&file) || stem(&file).is_some_and(is_one)
+    }
+}
+
+/// A key's last part, as the file is called.
+fn file_name(key: &str) -> Cow<'_, [u8]> {
+    unescape(key.rsplit_once('/').map_or(key, |(_, last)| last))
+}
+
+fn stem(file: &[u8]) -> Option<&[u8]> {
+    file.iter().rposition(|byte| *byte == b'.').map(|dot| &file[..dot])
 }
 
 /// Every `%` with two digits after it becomes the byte that they name. Any other stays, as in a key that is no path.
@@ -170,6 +196,17 @@ mod tests {
         assert!(!is_right("41", "%2541"));
         for key in ["", ".jpg", "a.zip/", "a.zip/.jpg"] {
             assert!(!is_right("", key), "{key}");
+        }
+    }
+
+    #[test]
+    fn many_ids_name_the_pictures_that_each_names() {
+        let ids = ["42", "é 1", "", "%41", "a.b"];
+        let all = ImageIds::new(ids.into_iter());
+        let keys =
+            ["42", "a.zip/42.jpg", "a.zip/%C3%A9%201.jpg", "a.zip/%2541.jpg", "x/a.b.png", "142.jpg", "", ".jpg", "41"];
+        for key in keys {
+            assert_eq!(all.name(key), ids.iter().any(|id| is_right(id, key)), "{key}");
         }
     }
 

@@ -4,46 +4,10 @@
 //! keep it.
 
 use super::numpy::RandomState;
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use imagefleet_common::job::spec::Part;
 
 /// The seed of the published runs.
 pub const SEED: u32 = 28;
-
-/// Which articles are searched for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Part {
-    /// Every one, in the file's order.
-    #[default]
-    All,
-    Train,
-    Validation,
-    Test,
-}
-
-impl Part {
-    pub const ALL: [Self; 4] = [Self::All, Self::Train, Self::Validation, Self::Test];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|part| part.name() == name)
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Rows are counted from 0, in the order of the articles' file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,14 +55,5 @@ mod tests {
             assert_eq!(sorted, split.part(Part::All));
             assert_eq!(sorted, (0..rows).collect::<Vec<_>>());
         }
-    }
-
-    #[test]
-    fn names_are_read_back_and_are_those_that_are_stored() {
-        for part in Part::ALL {
-            assert_eq!(Part::from_name(part.name()), Some(part));
-            assert_eq!(serde_json::to_string(&part).ok(), Some(format!("{:?}", part.name())));
-        }
-        assert_eq!(Part::from_name("Test"), None);
     }
 }

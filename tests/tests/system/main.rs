@@ -12,4 +12,5 @@ mod losses;
 mod main_job;
 mod races;
 mod real_input;
+mod reranking;
 mod sigkill;

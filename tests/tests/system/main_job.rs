@@ -20,7 +20,7 @@ fn yfcc(shards: &[&str], photos_each: usize) -> Project {
 async fn a_job_embeds_every_picture_and_answers_every_title() {
     let project = yfcc(&["0a1", "0a2"], 20);
     let ended = project.run().await.unwrap();
-    assert_eq!((ended.state, ended.written), (JobState::Succeeded, Some(3)));
+    assert_eq!((ended.state, ended.written), (JobState::Succeeded, Some(6)));
     assert_eq!(ended.stats.encode.items(), 40);
     let rows = rows(&project.out());
     assert_eq!(rows.len(), 12);

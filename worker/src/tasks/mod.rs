@@ -24,7 +24,10 @@ use imagefleet_common::{
     task::State,
     work::Work,
 };
-use imagefleet_retrieval::articles::{Article, read_articles};
+use imagefleet_retrieval::{
+    articles::{Article, read_articles},
+    evaluation::queries,
+};
 
 /// Does the attempt's work.
 pub fn execute<'a>(worker: &'a Worker, attempt: &'a Attempt) -> BoxFuture<'a, Result<Done>> {
@@ -56,10 +59,11 @@ impl Worker {
         Ok((job, resolved))
     }
 
+    /// The job's queries.
     async fn articles(&self, job: &ResolvedJob) -> Result<Vec<Article>> {
         let bytes = self.read_artifact(&input_path(&job.articles)).await?;
-        let name = job.spec.articles.file.clone();
-        let read = tokio::task::spawn_blocking(move || read_articles(&bytes, &name)).await;
+        let (name, spec) = (job.spec.articles.file.clone(), job.spec.clone());
+        let read = tokio::task::spawn_blocking(move || queries(&spec, read_articles(&bytes, &name)?)).await;
         read.permanent(|| format!("read articles {}", job.spec.articles.file))?
     }
 

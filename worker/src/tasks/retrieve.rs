@@ -3,35 +3,38 @@
 use crate::{
     Worker,
     attempt::{Attempt, Done},
+    search::search,
 };
 use imagefleet_common::{
     Result,
     ids::JobId,
-    job::spec::RetrievalSection,
+    job::spec::{JobSpec, Searched},
     ports::{
-        index::{Hit, Queries, Scope, SearchFilter},
+        index::{Queries, Scope, SearchFilter},
         jobs::JobView,
         tasks::Outcome,
     },
 };
-use std::collections::BTreeSet;
-
 use imagefleet_retrieval::{
     articles::Article,
-    candidates::{Cut, QueryCandidates, block as titles_of, cut, first_ask, to_lines},
+    candidates::{QueryCandidates, block as titles_of, to_lines},
+    evaluation::metrics::ImageIds,
 };
+use std::collections::BTreeSet;
 
 pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId, block: u32) -> Result<Done> {
     let (view, resolved) = worker.job(job).await?;
     let collection = worker.collection(&view.collection).await?;
     let articles = worker.articles(&resolved).await?;
+    let filter = filter(worker, &view, &resolved.spec, &articles).await?;
     let articles: Vec<Article> = articles[titles_of(block as usize, articles.len())].to_vec();
     let pipeline = worker.engines.pipeline(&collection).await?;
     let titles = articles.iter().map(|article| article.title.clone()).collect();
     let vectors = pipeline.encode_texts(titles).await?;
     let queries = Queries { dims: vectors.dims, values: vectors.values };
     let scope = scope(worker, &view).await?;
-    let lists = search(worker, &view, &queries, &resolved.spec.retrieval, &scope).await?;
+    let index = worker.ports.index.as_ref();
+    let lists = search(index, &view.collection, &queries, resolved.spec.retrieval.candidates, &scope, &filter).await?;
     let candidates: Vec<QueryCandidates> = articles
         .into_iter()
         .zip(lists)
@@ -51,31 +54,25 @@ async fn scope(worker: &Worker, job: &JobView) -> Result<Scope> {
     Ok(if is_everything { Scope::All } else { Scope::Shards(shards.into_iter().collect()) })
 }
 
-/// Asks for more than the `k` candidates, up to 4`k`, until near ties at the end of every list are known, then orders
-/// and cuts. A list is shorter where the filter lets fewer through.
-async fn search(
-    worker: &Worker,
-    job: &JobView,
-    queries: &Queries,
-    retrieval: &RetrievalSection,
-    scope: &Scope,
-) -> Result<Vec<Vec<Hit>>> {
-    let k = retrieval.candidates;
-    let filter = SearchFilter { filter: retrieval.filter.clone(), keys: None };
-    let mut ask = first_ask(k);
-    loop {
-        let lists = worker.ports.index.search(&job.collection, queries, ask, scope, &filter).await?;
-        let mut cuts = Vec::with_capacity(lists.len());
-        let mut more = None;
-        for list in lists {
-            match cut(list, k, ask) {
-                Cut::Enough(hits) => cuts.push(hits),
-                Cut::AskMore(count) => more = more.max(Some(count)),
-            }
-        }
-        match more {
-            None => return Ok(cuts),
-            Some(count) => ask = count,
-        }
+/// Pictures that may be found: those that the job's filter lets through, and for an evaluation within its split those
+/// of the split's own articles.
+async fn filter(worker: &Worker, job: &JobView, spec: &JobSpec, queries: &[Article]) -> Result<SearchFilter> {
+    let is_split = spec.evaluation.as_ref().is_some_and(|section| section.index == Searched::Split);
+    let keys = match is_split {
+        true => Some(own_pictures(worker, job, queries).await?),
+        false => None,
+    };
+    Ok(SearchFilter { filter: spec.retrieval.filter.clone(), keys })
+}
+
+/// Keys of the pictures that `queries` were published with, as far as they are embedded.
+async fn own_pictures(worker: &Worker, job: &JobView, queries: &[Article]) -> Result<BTreeSet<String>> {
+    let ids = ImageIds::new(queries.iter().map(|article| article.image_id.as_str()));
+    let mut keys = BTreeSet::new();
+    for artifact in worker.ports.catalog.ledger(job.id).await?.iter().filter_map(|chunk| chunk.artifact.as_ref()) {
+        let names = worker.read_artifact(artifact).await?;
+        let names = String::from_utf8_lossy(&names);
+        keys.extend(names.lines().filter(|key| ids.name(key)).map(str::to_owned));
     }
+    Ok(keys)
 }

@@ -182,6 +182,27 @@ impl<'a> Section<'a> {
         number
     }
 
+    /// A number within `allowed`, whole or not.
+    pub(super) fn number(&self, key: &'static str, allowed: std::ops::RangeInclusive<f64>) -> Option<f64> {
+        let expected = format!("a number from {} to {}", allowed.start(), allowed.end());
+        let Found { value, at } = self.get(key, Need::Optional, &expected)?;
+        let text = value.as_float().map(|number| number.as_str()).or(value.as_integer().map(|number| number.as_str()));
+        let number = text.and_then(|text| text.parse().ok()).filter(|number| allowed.contains(number));
+        if number.is_none() {
+            self.report.wrong(&at, expected);
+        }
+        number
+    }
+
+    pub(super) fn boolean(&self, key: &'static str) -> Option<bool> {
+        const EXPECTED: &str = "true or false";
+        let Found { value, at } = self.get(key, Need::Optional, EXPECTED)?;
+        if value.as_bool().is_none() {
+            self.report.wrong(&at, EXPECTED);
+        }
+        value.as_bool()
+    }
+
     /// One of a few names.
     pub(super) fn choice<T: Copy>(&self, key: &'static str, need: Need, choices: &[(&str, T)]) -> Option<Found<T>> {
         let names: Vec<String> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
@@ -195,6 +216,11 @@ impl<'a> Section<'a> {
             self.report.wrong(&at, expected);
         }
         choice.map(|(_, choice)| Found { value: *choice, at })
+    }
+
+    /// Does the file have this table?
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
     }
 
     /// A table within this one.

@@ -68,6 +68,7 @@ fn a_small_file_gets_every_default() {
     assert_eq!(spec.limits, Limits { max_bytes: 64 << 20, max_pixels: 100_000_000, max_side: 65_500 });
     assert_eq!(spec.retrieval.candidates, 100);
     assert_eq!(spec.rerankers(), [RerankSection::Identity]);
+    assert_eq!((spec.evaluation, spec.report), (None, ReportSection { pictures: 10 }));
     assert!(spec.index_filter.is_empty() && spec.retrieval.filter.is_empty());
     assert_eq!((spec.priority, spec.corpus.shards, spec.corpus.metadata), (0, None, None));
     assert_eq!(spec.corpus.pictures, default_pictures());
@@ -100,6 +101,17 @@ fn every_key_of_a_full_file_reaches_the_spec() {
         taken_before = "2013-01-01"
         [[rerank]]
         type = "identity"
+        [[rerank]]
+        type = "aesthetics"
+        weight = 1
+        head = "articles.csv"
+        [evaluation]
+        split = "validation"
+        index = "split"
+        seed = 0
+        sweep = true
+        [report]
+        pictures = 0
         "#,
     )
     .spec;
@@ -113,7 +125,11 @@ fn every_key_of_a_full_file_reaches_the_spec() {
         IndexSection { kind: IndexKind::Hnsw, hnsw: Hnsw { m: 16, ef_construct: 200, ef_search: 64 } }
     );
     assert_eq!(spec.limits, Limits { max_bytes: 1, max_pixels: 2, max_side: 3 });
-    assert_eq!(spec.rerank, [RerankSection::Identity]);
+    let aesthetics = RerankSection::Aesthetics { weight: 1.0, head: "articles.csv".to_owned() };
+    assert_eq!(spec.rerank, [RerankSection::Identity, aesthetics]);
+    let (split, index) = (Part::Validation, Searched::Split);
+    assert_eq!(spec.evaluation, Some(EvaluationSection { split, index, seed: 0, sweep: true }));
+    assert_eq!(spec.report, ReportSection { pictures: 0 });
     let filter = |rules: [(&str, &str); 3]| {
         let mut filter = Filter::default();
         rules.into_iter().for_each(|(key, value)| filter.set(key, value).unwrap());
@@ -145,6 +161,8 @@ fn the_documented_file_is_accepted_and_spells_out_the_defaults() {
         limits: Limits::default(),
         retrieval: RetrievalSection::default(),
         rerank: vec![RerankSection::Identity],
+        evaluation: Some(EvaluationSection::default()),
+        report: ReportSection::default(),
         ..with.clone()
     };
     assert_eq!(with, without);
@@ -334,6 +352,48 @@ fn a_reranker_that_comes_twice_is_refused() {
         "[output]",
         "[[rerank]]\ntype = \"identity\"\n[[rerank]]\ntype = \"identity\"\n[output]",
         "job.toml:18:8: rerank[1].type: found \"identity\", expected one that is not there yet: each writes to a folder of its own, identity",
+    );
+}
+
+#[test]
+fn a_head_is_looked_for_and_its_weight_is_a_share() {
+    let folder = folder();
+    fs::write(folder.path().join("head.pth"), "").unwrap();
+    let with =
+        |lines: &str| SMALL.replace("[output]", &format!("[[rerank]]\ntype = \"aesthetics\"\n{lines}\n[output]"));
+    let job = read_in(&folder, &with("head = \"head.pth\"")).unwrap();
+    assert_eq!(job.spec.rerank, [RerankSection::Aesthetics { weight: 0.2, head: "head.pth".to_owned() }]);
+    assert_eq!(job.heads, [Some(folder.path().join("head.pth"))]);
+    for (lines, problem) in [
+        ("weight = 0.1", "job.toml:15:1: rerank[0].head: missing, expected a string"),
+        (
+            "head = \"articles.csv\"\nweight = 1.1",
+            "job.toml:18:10: rerank[0].weight: found 1.1, expected a number from 0 to 1",
+        ),
+        (
+            "head = \"articles.csv\"\nweight = nan",
+            "job.toml:18:10: rerank[0].weight: found nan, expected a number from 0 to 1",
+        ),
+        (
+            "head = \"articles.csv\"\nweight = \"1\"",
+            "job.toml:18:10: rerank[0].weight: found \"1\", expected a number from 0 to 1",
+        ),
+    ] {
+        assert_eq!(refused(&with(lines)), [problem]);
+    }
+    let gone = refused(&with("head = \"gone.pth\""));
+    assert!(
+        gone[0].starts_with("job.toml:17:8: rerank[0].head: found \"gone.pth\", expected a file that can be read"),
+        "{gone:?}"
+    );
+}
+
+#[test]
+fn a_switch_is_true_or_false() {
+    refuses(
+        "[output]",
+        "[evaluation]\nsweep = 1\n[output]",
+        "job.toml:16:9: evaluation.sweep: found 1, expected true or false",
     );
 }
 

@@ -1,0 +1,42 @@
+//! What this machine is, as far as it can change a result or a run's time.
+
+use imagefleet_retrieval::results::Machine;
+use std::{fs, thread};
+
+/// As the kernel says; what it does not say stays empty.
+pub fn this_machine() -> Machine {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let release = read("/proc/sys/kernel/osrelease");
+    Machine {
+        system: format!("{} {} {}", std::env::consts::OS, release.trim(), std::env::consts::ARCH).replace("  ", " "),
+        processor: value(&read("/proc/cpuinfo"), "model name").unwrap_or_default().to_owned(),
+        cores: thread::available_parallelism().map_or(1, usize::from),
+        memory_bytes: memory(&read("/proc/meminfo")).unwrap_or_default(),
+    }
+}
+
+/// The first `name : value` of the text.
+fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, value) = text.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == name)?;
+    Some(value.trim())
+}
+
+fn memory(meminfo: &str) -> Option<u64> {
+    let kilobytes: u64 = value(meminfo, "MemTotal")?.strip_suffix(" kB")?.parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_files_are_read_by_name() {
+        let cpus = "processor\t: 0\nmodel name\t: A Processor: 3000\n\nprocessor\t: 1\nmodel name\t: Another\n";
+        assert_eq!(value(cpus, "model name"), Some("A Processor: 3000"));
+        assert_eq!(value(cpus, "cache size"), None);
+        assert_eq!(memory("MemFree:  1 kB\nMemTotal:       24600000 kB\n"), Some(24_600_000 * 1024));
+        assert_eq!(memory("MemTotal: many\n"), None);
+        assert!(this_machine().cores > 0);
+    }
+}
