@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Embed a photo collection and search it by text, from one job file.
 #[derive(Debug, Parser)]
-#[command(name = "imagefleet", version)]
+#[command(name = "imagefleet", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("IMAGEFLEET_COMMIT"), ")"))]
 pub struct Args {
     #[command(flatten)]
     pub global: Global,
@@ -64,6 +64,15 @@ pub enum Command {
         #[command(subcommand)]
         command: VectorsCommand,
     },
+    /// Search a collection for a text or a picture
+    Search(SearchArgs),
+    /// Say why two runs differ: compares their run.json
+    Diff {
+        /// A run.json, or the folder of results that it is in
+        left: PathBuf,
+        /// The other run's
+        right: PathBuf,
+    },
     /// Look at jobs
     Jobs {
         #[command(subcommand)]
@@ -113,6 +122,30 @@ pub struct EncodeArgs {
     /// A picture's file; may be given again
     #[arg(long = "image", value_name = "FILE")]
     pub images: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(group(clap::ArgGroup::new("query").required(true)))]
+pub struct SearchArgs {
+    /// What the pictures are to show
+    #[arg(group = "query")]
+    pub text: Option<String>,
+    /// A picture whose like is searched for
+    #[arg(long, value_name = "FILE", group = "query")]
+    pub image: Option<PathBuf>,
+    /// The collection's id, or its corpus's name where it is the only one over that corpus [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub collection: Option<String>,
+    /// Pictures to show
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub top: u16,
+    /// Which pictures may be found, as [retrieval.filter] of a job file; once for each of its keys: licence=by,cc0,
+    /// licence_without=nc,nd, taken_from=2010-01-01, taken_before=2014-01-01, text=harbour,night
+    #[arg(long = "filter", value_name = "KEY=VALUE")]
+    pub filters: Vec<String>,
+    /// Write a page with the pictures and open it in the browser
+    #[arg(long)]
+    pub open: bool,
 }
 
 #[derive(Debug, Subcommand)]

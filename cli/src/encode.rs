@@ -67,7 +67,8 @@ fn encode(args: &EncodeArgs) -> Result<Encoded> {
     Ok(Encoded { revision: imagefleet_models::revision(model)?, dims: encoder.dims(), vectors })
 }
 
-fn pixels(processor: &Processor, path: &Path) -> Result<PictureBatch> {
+/// A picture's file, prepared for the model.
+pub(crate) fn pixels(processor: &Processor, path: &Path) -> Result<PictureBatch> {
     let doing = || format!("read picture {}", path.display());
     let bytes = std::fs::read(path).permanent(doing)?;
     let (width, height) = processor.size();

@@ -4,7 +4,9 @@
 //! drive with layers of their own around the ports.
 
 pub mod args;
+mod collections;
 pub mod data_dir;
+mod diff;
 pub mod embedded;
 mod encode;
 pub mod exit;
@@ -15,6 +17,7 @@ mod plan;
 mod progress;
 pub mod results;
 pub mod run;
+mod search;
 pub mod submission;
 mod table;
 mod vectors;
@@ -37,6 +40,8 @@ pub async fn main(args: Args) -> Result<Exit> {
             vectors::export(&global, &collection, &folder).await
         }
         Command::Vectors { command: VectorsCommand::Import(args) } => vectors::import(&global, &args).await,
+        Command::Search(args) => search::command(&global, args).await,
+        Command::Diff { left, right } => diff::command(&global, &left, &right),
         Command::Jobs { command: JobsCommand::Ls } => jobs::ls(&global).await,
         Command::Jobs { command: JobsCommand::Show { job } } => jobs::show(&global, &job).await,
     }

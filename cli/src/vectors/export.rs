@@ -1,14 +1,9 @@
 //! `imagefleet vectors export`
 
-use super::{COLLECTION, Origin, ROWS, Row, VECTORS, file_error, find, npy};
-use crate::{args::Global, embedded::World, exit::Exit, logging::print};
+use super::{COLLECTION, Origin, ROWS, Row, VECTORS, file_error, npy};
+use crate::{args::Global, collections, embedded::World, exit::Exit, logging::print};
 use imagefleet_adapters::objects::fs::durable::{self, Draft};
-use imagefleet_common::{
-    Context, Error, Result,
-    ids::CollectionId,
-    ports::index::{Scope, Stored},
-    work::ChunkRef,
-};
+use imagefleet_common::{Context, Error, Result, ids::CollectionId, ports::index::Stored, work::ChunkRef};
 use std::{
     io::{BufWriter, Write},
     path::Path,
@@ -19,16 +14,11 @@ const BATCH: usize = 1024;
 
 pub(crate) async fn export(global: &Global, name: &str, folder: &Path) -> Result<Exit> {
     let world = World::here(global).await?;
-    let collection = find(world.catalog.as_ref(), name).await?;
+    let collection = collections::find(world.catalog.as_ref(), Some(name)).await?;
     let doing = || format!("export {} to {}", collection.id, folder.display());
     let corpus = world.catalog.corpus(&collection.corpus).await?;
     let corpus = corpus.ok_or_else(|| Error::permanent(format!("{}: its corpus is not on record", doing())))?;
-    // Points of shards that are gone stay until a seal sweeps them; a collection that was imported has no shards.
-    let shards = world.catalog.shards(&corpus.id).await?;
-    let scope = match shards.is_empty() {
-        true => Scope::All,
-        false => Scope::Shards(shards.iter().filter(|shard| !shard.removed).map(|shard| shard.number).collect()),
-    };
+    let scope = collections::scope(world.catalog.as_ref(), &corpus.id).await?;
     let chunks = world.index.counts(&collection.id, &scope).await?;
     let count: u64 = chunks.iter().map(|(_, count)| count).sum();
 

@@ -11,9 +11,9 @@ mod npy;
 pub(crate) use {export::export, import::import};
 
 use imagefleet_common::{
-    Error, Result,
+    Error,
     job::spec::{CollectionSpec, CorpusSpec},
-    ports::{catalog::Catalog, index::Payload},
+    ports::index::Payload,
 };
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -35,29 +35,6 @@ struct Row {
 struct Origin {
     corpus: CorpusSpec,
     collection: CollectionSpec,
-}
-
-/// The collection of this id, or the only one over a corpus of this name.
-pub(crate) async fn find(catalog: &dyn Catalog, name: &str) -> Result<CollectionSpec> {
-    let mut all = catalog.collections().await?;
-    if let Some(at) = all.iter().position(|spec| spec.id.0 == name) {
-        return Ok(all.swap_remove(at));
-    }
-    let mut of_corpus = Vec::new();
-    for spec in &all {
-        if catalog.corpus(&spec.corpus).await?.is_some_and(|corpus| corpus.name == name) {
-            of_corpus.push(spec.clone());
-        }
-    }
-    let ids = |specs: &[CollectionSpec]| specs.iter().map(|spec| spec.id.0.as_str()).collect::<Vec<_>>().join(", ");
-    match of_corpus.len() {
-        1 => Ok(of_corpus.remove(0)),
-        0 if all.is_empty() => {
-            Err(Error::permanent(format!("find collection {name}: there is none in this data directory")))
-        }
-        0 => Err(Error::permanent(format!("find collection {name}: there are {}", ids(&all)))),
-        _ => Err(Error::permanent(format!("find collection {name}: say which of {}", ids(&of_corpus)))),
-    }
 }
 
 /// What cannot be read or written here stays so until a person sees to it.

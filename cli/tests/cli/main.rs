@@ -4,6 +4,7 @@
 
 mod models;
 mod runs;
+mod search;
 mod vectors;
 
 use imagefleet_tests::{

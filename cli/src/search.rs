@@ -1,0 +1,259 @@
+//! `imagefleet search`: a text or a picture against a collection, now.
+
+use crate::{
+    args::{Global, Output, SearchArgs},
+    collections::{find, scope},
+    embedded::World,
+    encode,
+    exit::Exit,
+    logging::{print, say},
+    run::blocking,
+    table::table,
+};
+use imagefleet_common::{
+    Context, Error, Result,
+    attribution::Licence,
+    filter::Filter,
+    job::spec::{CollectionSpec, CorpusSpec, Layout},
+    ports::index::{Payload, Queries, SearchFilter},
+};
+use imagefleet_models::{Device, Vectors};
+use imagefleet_pictures::{processor::Processor, thumbnail::thumbnail};
+use imagefleet_retrieval::{
+    report::{self, Picture, THUMBNAIL_SIDE},
+    results::picture_path,
+};
+use imagefleet_worker::{search::search as search_index, thumbnails::thumbnails};
+use serde::Serialize;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+pub(crate) async fn command(global: &Global, args: SearchArgs) -> Result<Exit> {
+    let query = Query::of(&args)?;
+    let mut filter = Filter::default();
+    let mut given = BTreeSet::new();
+    for rule in &args.filters {
+        let (key, value) = rule.split_once('=').ok_or_else(|| {
+            Error::permanent(format!("filter {rule}: expected KEY=VALUE, as in licence_without=nc,nd"))
+        })?;
+        filter.set(key, value)?;
+        if !given.insert(key) {
+            return Err(Error::permanent(format!(
+                "filter {rule}: {key} is given twice; name its values once, with commas"
+            )));
+        }
+    }
+    let world = World::here(global).await?;
+    let collection = find(world.catalog.as_ref(), args.collection.as_deref()).await?;
+    let corpus = world.catalog.corpus(&collection.corpus).await?;
+    let corpus =
+        corpus.ok_or_else(|| Error::permanent(format!("search {}: its corpus is not on record", collection.id)))?;
+    let found = search(&world, &corpus, &collection, query.clone(), filter, usize::from(args.top)).await?;
+    show(global, &query, &collection, &found)?;
+    if args.open {
+        open(&gallery(&world, &corpus, &collection, &query, &found).await?)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What is searched for.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Query {
+    Text(String),
+    Image(PathBuf),
+}
+
+impl Query {
+    fn of(args: &SearchArgs) -> Result<Self> {
+        match (&args.text, &args.image) {
+            (Some(text), None) => Ok(Self::Text(text.clone())),
+            (None, Some(image)) => Ok(Self::Image(image.clone())),
+            _ => Err(Error::permanent("search: give a text or --image FILE")),
+        }
+    }
+
+    /// Its unit vector in the collection's space.
+    fn encode(&self, collection: &CollectionSpec) -> Result<Vectors> {
+        let model = Path::new(&collection.model_path);
+        let doing = || format!("search {} with its model {}", collection.id, model.display());
+        let revision = imagefleet_models::revision(model).map_err(|error| error.while_doing(doing()))?;
+        if revision != collection.revision {
+            return Err(Error::permanent(format!(
+                "{}: its files are not those that the vectors were made with; run the job again, which makes a collection of the new model",
+                doing()
+            )));
+        }
+        let mut encoder = imagefleet_models::load(model, Device::Cpu)?;
+        let vectors = match self {
+            Self::Text(text) => encoder.encode_texts(std::slice::from_ref(text))?,
+            Self::Image(file) => {
+                let processor = Processor::read(model)?.with_decoding(collection.decoding);
+                processor.must_fit(encoder.picture_side())?;
+                encoder.encode_pictures(&encode::pixels(&processor, file)?)?
+            }
+        };
+        match vectors.values.iter().all(|value| value.is_finite()) {
+            true => Ok(vectors),
+            false => Err(Error::permanent("search: the model gave no vector of any length")),
+        }
+    }
+}
+
+/// A picture that was found.
+struct Found {
+    key: String,
+    score: f32,
+    payload: Payload,
+    /// Where a person finds it: its page, or its file.
+    link: String,
+}
+
+async fn search(
+    world: &World,
+    corpus: &CorpusSpec,
+    collection: &CollectionSpec,
+    query: Query,
+    filter: Filter,
+    top: usize,
+) -> Result<Vec<Found>> {
+    let encoded = collection.clone();
+    let vectors = blocking(move || query.encode(&encoded)).await?;
+    let queries = Queries { dims: vectors.dims, values: vectors.values };
+    let scope = scope(world.catalog.as_ref(), &corpus.id).await?;
+    let filter = SearchFilter { filter, keys: None };
+    let mut lists = search_index(world.index.as_ref(), &collection.id, &queries, top, &scope, &filter).await?;
+    let hits = lists.pop().unwrap_or_default();
+    let keys: Vec<String> = hits.iter().map(|hit| hit.key.clone()).collect();
+    let stored = world.index.payloads(&collection.id, &keys).await?;
+    let found = hits.into_iter().zip(stored).filter_map(|(hit, stored)| {
+        // A picture that was taken away since the last seal is not shown.
+        let payload = stored?.payload;
+        let link = match corpus.layout {
+            Layout::Folder => format!("/{}", corpus.object(&payload.object)),
+            Layout::Yfcc | Layout::Zip | Layout::Tar => payload.attribution.page_url.clone(),
+        };
+        Some(Found { key: hit.key, score: hit.score, payload, link })
+    });
+    Ok(found.collect())
+}
+
+/// A page with the pictures.
+async fn gallery(
+    world: &World,
+    corpus: &CorpusSpec,
+    collection: &CollectionSpec,
+    query: &Query,
+    found: &[Found],
+) -> Result<Vec<u8>> {
+    let wanted = found.iter().map(|found| (found.key.as_str(), &found.payload)).collect();
+    let thumbnails = thumbnails(world.files.as_ref(), corpus, wanted, collection.limits).await;
+    let (title, picture) = match query {
+        Query::Text(text) => (text.clone(), None),
+        Query::Image(file) => {
+            let doing = || format!("read picture {}", file.display());
+            let bytes = std::fs::read(file).permanent(doing)?;
+            let small = thumbnail(&bytes, &collection.limits, THUMBNAIL_SIDE);
+            (file.display().to_string(), small.ok().map(|small| small.jpeg))
+        }
+    };
+    let shown = (1..).zip(found).map(|(rank, Found { key, score, payload, .. })| {
+        let path = picture_path(&payload.shard_path, &payload.entry);
+        let picture = match corpus.metadata {
+            Some(_) => Picture::credited(key, &path, &payload.attribution),
+            None => Picture::own(key, &path),
+        };
+        report::Found { picture, before: rank, after: rank, similarity: *score, ..report::Found::default() }
+    });
+    let query =
+        report::Query { id: "search".to_owned(), title, picture, found: shown.collect(), ..report::Query::default() };
+    let points = world.index.counts(&collection.id, &scope(world.catalog.as_ref(), &corpus.id).await?).await?;
+    let search = report::Search {
+        model: collection.model_path.clone(),
+        collection: collection.id.0.clone(),
+        index_size: points.iter().map(|(_, count)| count).sum(),
+        version: format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("IMAGEFLEET_COMMIT")),
+        ..report::Search::default()
+    };
+    Ok(report::gallery(&search, &[query], &thumbnails))
+}
+
+/// Writes the page where it may be lost, says where, and shows it in the browser if there is one.
+fn open(page: &[u8]) -> Result<()> {
+    let file = std::env::temp_dir().join(format!("imagefleet-search-{}.html", std::process::id()));
+    std::fs::write(&file, page).permanent(|| format!("write the page {}", file.display()))?;
+    say(format_args!("page: {}", file.display()));
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let started =
+        Command::new(opener).arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    if let Err(error) = started {
+        say(format_args!("{opener} could not be started ({error}): open the page yourself"));
+    }
+    Ok(())
+}
+
+/// What is printed of a picture.
+#[derive(Serialize)]
+struct Row<'a> {
+    rank: usize,
+    key: &'a str,
+    score: f32,
+    path: String,
+    title: String,
+    author: String,
+    licence: &'a str,
+    licence_code: Option<&'static str>,
+    licence_url: &'a str,
+    link: &'a str,
+}
+
+fn show(global: &Global, query: &Query, collection: &CollectionSpec, found: &[Found]) -> Result<()> {
+    let rows: Vec<Row<'_>> = found
+        .iter()
+        .enumerate()
+        .map(|(at, Found { key, score, payload, link })| Row {
+            rank: at + 1,
+            key,
+            score: *score,
+            path: picture_path(&payload.shard_path, &payload.entry),
+            title: payload.attribution.title_text(),
+            author: payload.attribution.credit(),
+            licence: &payload.attribution.licence,
+            licence_code: Licence::of(&payload.attribution).map(Licence::code),
+            licence_url: &payload.attribution.licence_url,
+            link,
+        })
+        .collect();
+    if global.output == Output::Json {
+        #[derive(Serialize)]
+        struct Answer<'a> {
+            query: &'a Query,
+            collection: &'a str,
+            results: Vec<Row<'a>>,
+        }
+        let answer = Answer { query, collection: &collection.id.0, results: rows };
+        let text = serde_json::to_string_pretty(&answer).permanent(|| "print the results".to_owned())?;
+        print(format_args!("{text}"));
+        return Ok(());
+    }
+    let cells: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|row| {
+            let licence = row.licence_code.unwrap_or(row.licence).to_owned();
+            vec![
+                row.rank.to_string(),
+                format!("{:.4}", row.score),
+                row.key.to_owned(),
+                row.title,
+                row.author,
+                licence,
+                row.link.to_owned(),
+            ]
+        })
+        .collect();
+    print(format_args!("{}", table(&["RANK", "SCORE", "KEY", "TITLE", "AUTHOR", "LICENCE", "LINK"], &cells)));
+    Ok(())
+}
