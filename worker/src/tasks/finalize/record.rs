@@ -82,7 +82,7 @@ impl Finalize<'_> {
 
 fn timing<'a>(stage: Stage, tasks: impl Iterator<Item = &'a TaskView>, created: Millis, now: Millis) -> StageTiming {
     let mut timing = StageTiming { stage: stage.name().to_owned(), ..StageTiming::default() };
-    let mut spans = Vec::new();
+    let (mut spans, mut worked) = (Vec::new(), 0);
     for task in tasks {
         let Some((claimed, finished)) = task.claimed.zip(ended(task, now)) else { continue };
         timing.tasks += 1;
@@ -90,10 +90,11 @@ fn timing<'a>(stage: Stage, tasks: impl Iterator<Item = &'a TaskView>, created: 
             timing.found_done += 1;
             continue;
         }
-        timing.task_seconds += seconds(claimed, finished);
+        worked += (finished - claimed).max(0);
         spans.push((claimed, finished));
     }
     timing.seconds = together(spans);
+    timing.task_seconds = seconds(worked);
     timing
 }
 
@@ -105,16 +106,16 @@ fn ended(task: &TaskView, now: Millis) -> Option<Millis> {
 /// Seconds in which at least one of the spans goes on. A job that was stopped and went on later took no time in between.
 fn together(mut spans: Vec<(Millis, Millis)>) -> f64 {
     spans.sort_unstable();
-    let (mut sum, mut reached) = (0.0, Millis::MIN);
+    let (mut sum, mut reached) = (0, Millis::MIN);
     for (from, to) in spans {
-        sum += seconds(from.max(reached), to.max(reached));
+        sum += (to.max(reached) - from.max(reached)).max(0);
         reached = reached.max(to);
     }
-    sum
+    seconds(sum)
 }
 
-fn seconds(from: Millis, to: Millis) -> f64 {
-    (to - from).max(0) as f64 / 1000.0
+fn seconds(millis: Millis) -> f64 {
+    millis as f64 / 1000.0
 }
 
 #[cfg(test)]
