@@ -69,3 +69,10 @@ pub const RERANKING: &str = "reranking.json";
 pub const METRICS: &str = "metrics.json";
 pub const METRICS_TABLE: &str = "metrics.csv";
 pub const METRICS_LINES: &str = "metrics.jsonl";
+
+/// A JSON file for people: indented, with a newline at its end.
+fn pretty(file: &impl serde::Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(file).expect("numbers and strings under names serialise");
+    bytes.push(b'\n');
+    bytes
+}

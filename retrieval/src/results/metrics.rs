@@ -38,9 +38,7 @@ pub fn metrics_files(report: &Report) -> Vec<(String, Vec<u8>)> {
 
 /// `metrics.json`.
 pub(super) fn whole(report: &Report) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(report).expect("numbers under names serialise");
-    bytes.push(b'\n');
-    bytes
+    super::pretty(report)
 }
 
 #[cfg(test)]

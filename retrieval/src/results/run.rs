@@ -145,9 +145,7 @@ impl Embedding {
 impl RunRecord {
     /// The whole file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("strings and numbers under names serialise");
-        bytes.push(b'\n');
-        bytes
+        super::pretty(self)
     }
 }
 

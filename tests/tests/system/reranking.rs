@@ -120,7 +120,8 @@ async fn a_head_for_another_model_is_refused_before_anything_starts() {
         error.is_permanent() && said.contains("wide.pth") && said.contains("768 values (of CLIP ViT-L/14)"),
         "{said}"
     );
-    assert!(!project.data().store().exists() || project.out().read_dir().is_err());
+    let world = imagefleet::embedded::World::open(&project.data()).await.unwrap();
+    assert!(world.jobs.jobs().await.unwrap().is_empty() && !project.out().exists());
 }
 
 /// Rank of the article's picture in a row, from 1.
