@@ -7,6 +7,7 @@ pub mod listings;
 pub mod publishing;
 pub mod sessions;
 pub mod splits;
+pub mod storm;
 
 /// A test for each case, against the empty stores that `$make` (an `async fn() -> Made`) makes.
 #[macro_export]
@@ -110,6 +111,13 @@ macro_rules! tasks_conformance {
                 a_split_that_no_job_wants_waits_for_the_next_listing,
                 a_split_bucket_stays_split_while_its_listing_is_known,
                 a_rest_never_takes_the_number_of_a_bucket,
+            );
+        }
+        mod storm {
+            use super::*;
+            use $crate::conformance::tasks::storm as suite;
+            $crate::conformance_cases!($make:
+                whatever_happens_at_once_nothing_is_lost_or_stuck_or_counted_twice,
             );
         }
         mod again {

@@ -1,45 +1,26 @@
 //! Tasks, jobs and the catalog in one SQLite file, for one process.
 //!
-//! - One writer connection, every write in one `BEGIN IMMEDIATE` transaction, so that what a transaction reads is what
-//!   it changes. Work that grows with the corpus (cancelling) is cut into several transactions.
-//! - A task's state changes only by `rows::apply`, which asks [`Task::after`](imagefleet_common::task::Task::after).
-//! - Readers see one snapshot each (WAL) and never wait for the writer.
-//! - The clock is the database's, read inside the transaction.
-//!
-//! A task may *run* while a running, unpaused job needs it; it is *wanted* while a job needs it that is submitted,
-//! running (paused or not) or blocked. Wanted tasks stay ready, others are cancelled.
+//! One writer connection, every write in one `BEGIN IMMEDIATE` transaction. Work that grows with the corpus (cancelling)
+//! is cut into several transactions. Readers see one snapshot each (WAL) and never wait for the writer.
 
-mod advance;
-mod catalog;
-mod claim;
-mod control;
-mod ends;
-mod fault;
-mod ledger;
-mod listing;
 mod migrations;
-mod plan;
-mod ports;
-mod publish;
-mod rows;
-mod sessions;
-mod submit;
-mod supersede;
 #[cfg(test)]
 mod tests;
-mod views;
 
-use fault::Fault;
+use super::sql::{
+    Database, Done, Lock, Store,
+    fault::Fault,
+    query::{Conn, Db},
+    sessions,
+};
+use async_trait::async_trait;
 use imagefleet_common::{error::Result, task::RetryRules};
 use sqlx::{
-    ConnectOptions, SqliteConnection, SqlitePool, Transaction,
-    sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    ConnectOptions, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{path::Path, time::Duration};
 use tokio::sync::watch;
-
-type Conn = SqliteConnection;
-type Done<T> = std::result::Result<T, Fault>;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Settings {
@@ -47,22 +28,16 @@ pub struct Settings {
 }
 
 /// Implements `Tasks`, `Jobs` and `Catalog`.
-pub struct SqliteStore {
+pub type SqliteStore = Store<Sqlite>;
+
+pub struct Sqlite {
     writer: SqlitePool,
     readers: SqlitePool,
-    settings: Settings,
     changes: watch::Sender<u64>,
 }
 
 /// What a connection keeps of its database, in SQLite's notation for KiB: the system's cache holds the rest.
 const CACHE: &str = "-256";
-
-/// Does a commit concern whoever waits for [`SqliteStore::changed`]?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tell {
-    Everyone,
-    Nobody,
-}
 
 impl SqliteStore {
     /// Opens or creates the database file and brings its tables up to date. Permanent error where a newer
@@ -88,17 +63,14 @@ impl SqliteStore {
         };
         let writer = pool(1).connect_with(options.clone()).await.map_err(|e| Fault::from(e).doing(doing()))?;
         let readers = pool(4).connect_lazy_with(options.pragma("query_only", "on"));
-        let store = Self { writer, readers, settings, changes: watch::Sender::new(0) };
-        let mut tx = store.begin().await.map_err(|e| e.doing(doing()))?;
-        migrations::run(&mut tx).await.map_err(|e| e.doing(doing()))?;
-        store.commit(tx, Tell::Nobody).await.map_err(|e| e.doing(doing()))?;
-        Ok(store)
+        migrations::run(&writer).await.map_err(|e| e.doing(doing()))?;
+        Ok(Self::new(Sqlite { writer, readers, changes: watch::Sender::new(0) }, settings.retry))
     }
 
     /// Counts the commits after which there may be something to publish, to advance or to show. Beats, marks and
     /// progress are none of them.
     pub fn changed(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.database.changes.subscribe()
     }
 
     /// For the holder of the data directory's lock: the processes of all earlier sessions are dead, so their tasks
@@ -106,33 +78,34 @@ impl SqliteStore {
     /// held the published messages is gone.
     pub async fn take_over(&self) -> Result<()> {
         let done = async {
-            let mut tx = self.begin().await?;
-            sessions::take_over(&mut tx, &self.settings.retry).await?;
-            self.commit(tx, Tell::Everyone).await
+            let mut conn = self.database.begin(Lock::Structure).await?;
+            sessions::take_over(&mut conn, &self.retry).await?;
+            conn.commit().await?;
+            self.database.tell();
+            Ok(())
         };
         done.await.map_err(|e: Fault| e.doing("take over the sessions of earlier processes"))
     }
 
     /// Closes all connections and writes the log back into the database file.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        self.database.readers.close().await;
+        self.database.writer.close().await;
+    }
+}
+
+#[async_trait]
+impl Database for Sqlite {
+    /// Alone with everything, whatever the lock.
+    async fn begin(&self, _: Lock) -> Done<Conn> {
+        Ok(Conn::new(Db::Sqlite(self.writer.begin_with("BEGIN IMMEDIATE").await?)))
     }
 
-    async fn begin(&self) -> Done<Transaction<'static, Sqlite>> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    async fn snapshot(&self) -> Done<Conn> {
+        Ok(Conn::new(Db::Sqlite(self.readers.begin().await?)))
     }
 
-    async fn commit(&self, tx: Transaction<'static, Sqlite>, tell: Tell) -> Done<()> {
-        tx.commit().await?;
-        if tell == Tell::Everyone {
-            self.changes.send_modify(|count| *count += 1);
-        }
-        Ok(())
-    }
-
-    /// One snapshot for several queries.
-    async fn snapshot(&self) -> Done<Transaction<'static, Sqlite>> {
-        Ok(self.readers.begin().await?)
+    fn tell(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 }

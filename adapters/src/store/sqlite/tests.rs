@@ -95,7 +95,7 @@ async fn a_file_of_a_newer_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = open(&path).await;
-    sqlx::query("PRAGMA user_version = 99").execute(&store.writer).await.unwrap();
+    sqlx::query("PRAGMA user_version = 99").execute(&store.database.writer).await.unwrap();
     store.close().await;
     let error = SqliteStore::open(&path, Settings::default()).await.err().unwrap();
     assert!(error.is_permanent() && error.to_string().contains("newer"), "{error}");
@@ -106,7 +106,7 @@ async fn the_file_is_written_as_durably_as_promised() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("store.db")).await;
     let pragma = async |query: &'static str| -> String {
-        let row = sqlx::query(query).fetch_one(&store.writer).await.unwrap();
+        let row = sqlx::query(query).fetch_one(&store.database.writer).await.unwrap();
         row.try_get::<String, _>(0).or_else(|_| row.try_get::<i64, _>(0).map(|value| value.to_string())).unwrap()
     };
     assert_eq!(pragma("PRAGMA journal_mode").await, "wal");
@@ -119,15 +119,15 @@ async fn a_locked_file_is_worth_another_try_and_a_broken_rule_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = open(&path).await;
-    let busy = sqlx::query("PRAGMA busy_timeout = 1").execute(&store.writer).await;
+    let busy = sqlx::query("PRAGMA busy_timeout = 1").execute(&store.database.writer).await;
     busy.unwrap();
     let other = open(&path).await;
-    let lock = other.writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let lock = other.database.writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
     assert!(store.submit(&job("a")).await.unwrap_err().is_transient());
     // Dropped, it would be rolled back some time later.
     lock.rollback().await.unwrap();
     store.submit(&job("a")).await.unwrap();
-    let broken = sqlx::query("INSERT INTO task (age) VALUES (1)").execute(&store.writer).await.unwrap_err();
+    let broken = sqlx::query("INSERT INTO task (age) VALUES (1)").execute(&store.database.writer).await.unwrap_err();
     assert!(super::Fault::from(broken).doing("break a rule").is_permanent());
 }
 
@@ -163,7 +163,7 @@ async fn what_looks_at_open_tasks_reads_no_ended_ones() {
         ("SELECT 1 FROM task t WHERE t.token = 't'", "task_token"),
     ] {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")));
-        let steps = plan.fetch_all(&store.writer).await.unwrap();
+        let steps = plan.fetch_all(&store.database.writer).await.unwrap();
         let steps: Vec<String> = steps.iter().map(|row| row.get("detail")).collect();
         assert!(steps[0].contains(index), "{query}: {steps:?}");
     }
@@ -205,7 +205,7 @@ async fn no_transaction_takes_a_second_over_a_hundred_million_pictures() {
         "INSERT INTO ledger_chunk SELECT collection, shard, chunk, version, id, 1, age, 10, 10, 0, '{}', 'vectors'
          FROM task WHERE kind = 'embed'",
     ] {
-        sqlx::query(query).execute(&store.writer).await.unwrap();
+        sqlx::query(query).execute(&store.database.writer).await.unwrap();
     }
     took("embed all, without ceremony", 600.0);
     assert_eq!(lab.advance(&job).await.len(), 1);
@@ -214,7 +214,7 @@ async fn no_transaction_takes_a_second_over_a_hundred_million_pictures() {
     took("count the progress", 10.0);
     assert_eq!(store.ledger(job.id).await.unwrap().len(), 102_400);
     took("read the ledger", 10.0);
-    sqlx::query("UPDATE task SET state = 'ready' WHERE kind = 'embed'").execute(&store.writer).await.unwrap();
+    sqlx::query("UPDATE task SET state = 'ready' WHERE kind = 'embed'").execute(&store.database.writer).await.unwrap();
     took("open all again, without ceremony", 600.0);
     store.control(job.id, Control::Cancel).await.unwrap();
     took("cancel, in 103 transactions", 103.0);

@@ -1,8 +1,9 @@
 //! What people do to jobs.
 
 use super::{
-    Conn, Done, Fault,
-    rows::{self, TaskRow, select_task, wanted},
+    Done, Fault,
+    query::{Conn, Row, query},
+    rows::{self, TaskRow, needed_through, select_task, task_columns, wanted},
 };
 use imagefleet_common::{
     Error,
@@ -11,24 +12,23 @@ use imagefleet_common::{
     task::{Event, RetryRules},
     work::{ChunkRef, Stage},
 };
-use sqlx::{Row, sqlite::SqliteRow};
 
 /// Rows that one transaction cancels: well below a second's work.
 const BATCH: i64 = 1000;
 
-pub(super) fn state(row: &SqliteRow) -> Done<JobState> {
-    let name: &str = row.try_get("state")?;
-    JobState::from_name(name).ok_or_else(|| Fault::unreadable("job state", name))
+pub(super) fn state(row: &Row) -> Done<JobState> {
+    let name: String = row.get("state")?;
+    JobState::from_name(&name).ok_or_else(|| Fault::unreadable("job state", &name))
 }
 
-pub(super) fn stage(row: &SqliteRow) -> Done<Stage> {
-    let name: &str = row.try_get("stage")?;
-    Stage::from_name(name).ok_or_else(|| Fault::unreadable("stage", name))
+pub(super) fn stage(row: &Row) -> Done<Stage> {
+    let name: String = row.get("stage")?;
+    Stage::from_name(&name).ok_or_else(|| Fault::unreadable("stage", &name))
 }
 
 async fn find(conn: &mut Conn, job: JobId) -> Done<(JobState, Stage)> {
-    let row = sqlx::query("SELECT state, stage FROM job WHERE id = ?")
-        .bind(job.to_string())
+    let row = query("SELECT state, stage FROM job WHERE id = $1")
+        .bind(job)
         .fetch_optional(conn)
         .await?
         .ok_or_else(|| Error::permanent("no such job"))?;
@@ -46,10 +46,7 @@ pub(super) async fn control(conn: &mut Conn, job: JobId, control: Control, rules
         Control::Pause => set_paused(conn, job, true).await,
         Control::Resume => set_paused(conn, job, false).await,
         Control::AcceptDead => {
-            sqlx::query("UPDATE job SET accept_dead = 1 WHERE id = ?")
-                .bind(job.to_string())
-                .execute(&mut *conn)
-                .await?;
+            query("UPDATE job SET accept_dead = TRUE WHERE id = $1").bind(job).execute(&mut *conn).await?;
             if state == JobState::Blocked { set_state(conn, job, JobState::Running).await } else { Ok(()) }
         }
         Control::RetryDead => retry_dead(conn, job, state, stage, rules).await,
@@ -57,21 +54,21 @@ pub(super) async fn control(conn: &mut Conn, job: JobId, control: Control, rules
 }
 
 pub(super) async fn set_state(conn: &mut Conn, job: JobId, state: JobState) -> Done<()> {
-    sqlx::query("UPDATE job SET state = ? WHERE id = ?").bind(state.name()).bind(job.to_string()).execute(conn).await?;
+    query("UPDATE job SET state = $1 WHERE id = $2").bind(state.name()).bind(job).execute(conn).await?;
     Ok(())
 }
 
 async fn set_paused(conn: &mut Conn, job: JobId, paused: bool) -> Done<()> {
-    sqlx::query("UPDATE job SET paused = ? WHERE id = ?").bind(paused).bind(job.to_string()).execute(conn).await?;
+    query("UPDATE job SET paused = $1 WHERE id = $2").bind(paused).bind(job).execute(conn).await?;
     Ok(())
 }
 
 /// Revives the dead tasks of the earliest stage that has any and takes the job back to that stage; what it did itself
 /// after that stage is to be done again.
 async fn retry_dead(conn: &mut Conn, job: JobId, state: JobState, stage: Stage, rules: &RetryRules) -> Done<()> {
-    let now = rows::now(conn).await?;
-    let found = sqlx::query(select_task!("JOIN job_task n ON n.task = t.id WHERE n.job = ? AND t.state = 'dead'"))
-        .bind(job.to_string())
+    let now = conn.now().await?;
+    let found = query(select_task!("JOIN job_task n ON n.task = t.id WHERE n.job = $1 AND t.state = 'dead'"))
+        .bind(job)
         .fetch_all(&mut *conn)
         .await?;
     let dead = TaskRow::read_all(&found)?;
@@ -83,17 +80,11 @@ async fn retry_dead(conn: &mut Conn, job: JobId, state: JobState, stage: Stage, 
     if earliest.is_some() {
         rows::apply_all(conn, later, &Event::Rewound, rules).await?;
     }
-    sqlx::query(
-        "UPDATE task SET again = NULL WHERE again IS NOT NULL AND id IN (SELECT task FROM job_task WHERE job = ?)",
-    )
-    .bind(job.to_string())
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query("UPDATE job SET stage = ? WHERE id = ?")
-        .bind(back_to.name())
-        .bind(job.to_string())
+    query("UPDATE task SET again = NULL WHERE again IS NOT NULL AND id IN (SELECT task FROM job_task WHERE job = $1)")
+        .bind(job)
         .execute(&mut *conn)
         .await?;
+    query("UPDATE job SET stage = $1 WHERE id = $2").bind(back_to.name()).bind(job).execute(&mut *conn).await?;
     if state == JobState::Blocked { set_state(conn, job, JobState::Running).await } else { Ok(()) }
 }
 
@@ -104,7 +95,7 @@ pub(super) async fn repair(conn: &mut Conn, job: JobId, chunks: &[ChunkRef], rul
     if matches!(state, JobState::Submitted | JobState::Cancelling | JobState::Cancelled) {
         return Err(Error::permanent(format!("it is {state}: run its file first")).into());
     }
-    let now = rows::now(conn).await?;
+    let now = conn.now().await?;
     for &chunk in chunks {
         if let Some(row) = rows::embed_task(conn, job, chunk).await?.filter(|row| !row.task.state.is_open()) {
             let id = row.id;
@@ -112,10 +103,10 @@ pub(super) async fn repair(conn: &mut Conn, job: JobId, chunks: &[ChunkRef], rul
             rows::need(conn, job, id).await?;
         }
     }
-    sqlx::query("UPDATE job SET state = ?, stage = ?, ended = NULL, fingerprint = NULL WHERE id = ?")
+    query("UPDATE job SET state = $1, stage = $2, ended = NULL, fingerprint = NULL WHERE id = $3")
         .bind(JobState::Running.name())
         .bind(Stage::Embed.name())
-        .bind(job.to_string())
+        .bind(job)
         .execute(conn)
         .await?;
     Ok(())
@@ -123,7 +114,7 @@ pub(super) async fn repair(conn: &mut Conn, job: JobId, chunks: &[ChunkRef], rul
 
 /// The job's own tasks, whatever their state.
 pub(super) async fn own_tasks(conn: &mut Conn, job: JobId) -> Done<Vec<TaskRow>> {
-    let found = sqlx::query(select_task!("WHERE t.job = ?")).bind(job.to_string()).fetch_all(conn).await?;
+    let found = query(select_task!("WHERE t.job = $1")).bind(job).fetch_all(conn).await?;
     TaskRow::read_all(&found)
 }
 
@@ -136,16 +127,15 @@ pub(super) async fn own_tasks_of(conn: &mut Conn, job: JobId, stage: Stage) -> D
 /// Cancels some tasks that have not begun and that no job wants but this one, which is being cancelled. `false` when
 /// there were no more.
 pub(super) async fn cancel_some(conn: &mut Conn, job: JobId, rules: &RetryRules) -> Done<bool> {
-    let found = sqlx::query(select_task!(
-        "INDEXED BY task_open CROSS JOIN job_task n ON n.task = t.id AND n.job = ?
-         WHERE t.state IN ('pending', 'ready', 'running') AND t.state <> 'running' AND NOT ",
+    let open = needed_through!(
+        conn,
+        "task_open",
+        concat!("SELECT ", task_columns!()),
+        "WHERE t.state IN ('pending', 'ready', 'running') AND t.state <> 'running' AND NOT ",
         wanted!(),
-        " LIMIT ?"
-    ))
-    .bind(job.to_string())
-    .bind(BATCH)
-    .fetch_all(&mut *conn)
-    .await?;
+        " LIMIT $2"
+    );
+    let found = query(open).bind(job).bind(BATCH).fetch_all(conn).await?;
     let some = !found.is_empty();
     rows::apply_all(conn, TaskRow::read_all(&found)?, &Event::Unneeded, rules).await?;
     Ok(some)
@@ -153,14 +143,8 @@ pub(super) async fn cancel_some(conn: &mut Conn, job: JobId, rules: &RetryRules)
 
 /// Does an attempt run that only jobs under cancellation need?
 pub(super) async fn runs_unwanted(conn: &mut Conn, job: JobId) -> Done<bool> {
-    let found = sqlx::query(concat!(
-        "SELECT 1 FROM task t INDEXED BY task_running CROSS JOIN job_task n ON n.task = t.id AND n.job = ?
-         WHERE t.state = 'running' AND NOT ",
-        wanted!(),
-        " LIMIT 1"
-    ))
-    .bind(job.to_string())
-    .fetch_optional(conn)
-    .await?;
+    let running =
+        needed_through!(conn, "task_running", "SELECT 1", "WHERE t.state = 'running' AND NOT ", wanted!(), " LIMIT 1");
+    let found = query(running).bind(job).fetch_optional(conn).await?;
     Ok(found.is_some())
 }

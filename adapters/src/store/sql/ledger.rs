@@ -1,7 +1,8 @@
 //! The ledger's rows of one chunk, and chunks that an attempt had to end early.
 
 use super::{
-    Conn, Done,
+    Done,
+    query::{Conn, query},
     rows::{self, TaskRow},
 };
 use imagefleet_common::{
@@ -13,7 +14,6 @@ use imagefleet_common::{
     task::State,
     work::{ChunkRef, Work},
 };
-use sqlx::Row;
 use std::collections::BTreeMap;
 
 /// Which chunk, of which collection, of which corpus.
@@ -42,18 +42,20 @@ pub(super) async fn record(conn: &mut Conn, row: &TaskRow, at: &At<'_>, embedded
         .into());
     }
     let ChunkRef { shard, version, chunk } = at.chunk;
-    sqlx::query("DELETE FROM ledger_chunk WHERE collection = ? AND shard = ? AND chunk = ?")
+    query("DELETE FROM ledger_chunk WHERE collection = $1 AND shard = $2 AND chunk = $3")
         .bind(&at.collection.0)
         .bind(shard)
         .bind(chunk)
-        .execute(&mut *conn)
+        .execute(conn)
         .await?;
-    sqlx::query("INSERT INTO ledger_chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    query("INSERT INTO ledger_chunk (collection, shard, chunk, version, task, attempt, epoch, seen, embedded, unattributed,
+                                   rejected, artifact, spent)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
         .bind(&at.collection.0)
         .bind(shard)
         .bind(chunk)
         .bind(version)
-        .bind(row.id.to_string())
+        .bind(row.id)
         .bind(row.task.attempt)
         .bind(row.epoch)
         .bind(integer(counts.seen)?)
@@ -62,10 +64,10 @@ pub(super) async fn record(conn: &mut Conn, row: &TaskRow, at: &At<'_>, embedded
         .bind(serde_json::to_string(&counts.rejected)?)
         .bind(&embedded.artifact)
         .bind(serde_json::to_string(&embedded.spent)?)
-        .execute(&mut *conn)
+        .execute(conn)
         .await?;
     for row in &embedded.rejected {
-        sqlx::query("INSERT INTO ledger_rejected VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+        query("INSERT INTO ledger_rejected (collection, shard, chunk, key, path, entry, reason, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
             .bind(&at.collection.0)
             .bind(shard)
             .bind(chunk)
@@ -74,7 +76,7 @@ pub(super) async fn record(conn: &mut Conn, row: &TaskRow, at: &At<'_>, embedded
             .bind(&row.entry)
             .bind(row.reason.to_string())
             .bind(&row.detail)
-            .execute(&mut *conn)
+            .execute(conn)
             .await?;
     }
     Ok(())
@@ -83,26 +85,26 @@ pub(super) async fn record(conn: &mut Conn, row: &TaskRow, at: &At<'_>, embedded
 /// The chunk ends at `rest.at` for this collection; what follows is a chunk of its own, needed by the same jobs.
 pub(super) async fn split(conn: &mut Conn, row: &TaskRow, at: &At<'_>, seen: u64, rest: Rest) -> Done<()> {
     let ChunkRef { shard, version, chunk } = at.chunk;
-    let whole = sqlx::query(
+    let whole = query(
         "SELECT c.first, coalesce(s.stop, c.stop) AS stop, c.listing,
                 CASE WHEN s.stop IS NULL THEN c.pictures ELSE s.pictures END AS pictures
-         FROM chunk c LEFT JOIN chunk_cut s ON s.collection = ? AND s.shard = c.shard AND s.chunk = c.chunk
-         WHERE c.corpus = ? AND c.shard = ? AND c.chunk = ?",
+         FROM chunk c LEFT JOIN chunk_cut s ON s.collection = $1 AND s.shard = c.shard AND s.chunk = c.chunk
+         WHERE c.corpus = $2 AND c.shard = $3 AND c.chunk = $4",
     )
     .bind(&at.collection.0)
     .bind(at.corpus)
     .bind(shard)
     .bind(chunk)
-    .fetch_one(&mut *conn)
+    .fetch_one(conn)
     .await?;
-    let (first, stop): (i64, Option<i64>) = (whole.try_get("first")?, whole.try_get("stop")?);
+    let (first, stop): (i64, Option<i64>) = (whole.get("first")?, whole.get("stop")?);
     let (cut, seen) = (integer(rest.at)?, integer(seen)?);
     if cut <= first || stop.is_some_and(|stop| cut >= stop) {
         return Err(Error::permanent(format!("{} cannot be split at entry {cut}", at.chunk)).into());
     }
-    let pictures: Option<i64> = whole.try_get("pictures")?;
-    sqlx::query(
-        "INSERT INTO chunk_cut (collection, corpus, shard, chunk, stop, pictures) VALUES (?, ?, ?, ?, ?, ?)
+    let pictures: Option<i64> = whole.get("pictures")?;
+    query(
+        "INSERT INTO chunk_cut (collection, corpus, shard, chunk, stop, pictures) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (collection, shard, chunk) DO UPDATE SET stop = excluded.stop, pictures = excluded.pictures",
     )
     .bind(&at.collection.0)
@@ -111,11 +113,11 @@ pub(super) async fn split(conn: &mut Conn, row: &TaskRow, at: &At<'_>, seen: u64
     .bind(chunk)
     .bind(cut)
     .bind(pictures.map(|_| seen))
-    .execute(&mut *conn)
+    .execute(conn)
     .await?;
-    let number: i64 = sqlx::query(
-        "INSERT INTO chunk (corpus, shard, chunk, collection, version, first, stop, offset, pictures, listing)
-         VALUES (?1, ?2, (SELECT max(chunk) + 1 FROM chunk WHERE corpus = ?1 AND shard = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+    let number: i64 = query(
+        "INSERT INTO chunk (corpus, shard, chunk, collection, version, first, stop, \"offset\", pictures, listing)
+         VALUES ($1, $2, (SELECT max(chunk) + 1 FROM chunk WHERE corpus = $1 AND shard = $2), $3, $4, $5, $6, $7, $8, $9)
          RETURNING chunk",
     )
     .bind(at.corpus)
@@ -126,38 +128,38 @@ pub(super) async fn split(conn: &mut Conn, row: &TaskRow, at: &At<'_>, seen: u64
     .bind(stop)
     .bind(integer(rest.offset)?)
     .bind(pictures.map(|pictures| (pictures - seen).max(0)))
-    .bind(whole.try_get::<&str, _>("listing")?)
-    .fetch_one(&mut *conn)
+    .bind(whole.get::<String>("listing")?)
+    .fetch_one(conn)
     .await?
-    .try_get(0)?;
+    .get("chunk")?;
     spawn_rest(conn, row, at, ChunkRef { chunk: number, ..at.chunk }).await
 }
 
 /// A success that no job wants spawns nothing: whoever lists the shard next finds the chunk.
 async fn spawn_rest(conn: &mut Conn, row: &TaskRow, at: &At<'_>, chunk: ChunkRef) -> Done<()> {
-    let jobs = sqlx::query(
+    let jobs = query(
         "SELECT n.job AS id FROM job_task n JOIN job j ON j.id = n.job
-         WHERE n.task = ? AND j.state IN ('submitted', 'running', 'blocked')",
+         WHERE n.task = $1 AND j.state IN ('submitted', 'running', 'blocked')",
     )
-    .bind(row.id.to_string())
-    .fetch_all(&mut *conn)
+    .bind(row.id)
+    .fetch_all(conn)
     .await?;
     if jobs.is_empty() {
         return Ok(());
     }
     let work = Work::Embed { collection: at.collection.clone(), chunk };
     let model = collection(conn, at.collection).await?;
-    let now = rows::now(conn).await?;
+    let now = conn.now().await?;
     let rest = rows::insert(conn, &work, model.model(), State::Ready, now).await?;
     for job in &jobs {
-        rows::need(conn, rows::parsed(job, "id")?, rest.id).await?;
+        rows::need(conn, job.get("id")?, rest.id).await?;
     }
     Ok(())
 }
 
 pub(super) async fn collection(conn: &mut Conn, id: &CollectionId) -> Done<CollectionSpec> {
-    let row = sqlx::query("SELECT spec FROM collection WHERE id = ?").bind(&id.0).fetch_one(conn).await?;
-    Ok(serde_json::from_str(row.try_get("spec")?)?)
+    let row = query("SELECT spec FROM collection WHERE id = $1").bind(&id.0).fetch_one(conn).await?;
+    Ok(row.json("spec")?)
 }
 
 /// SQLite's integers are signed.

@@ -4,8 +4,9 @@
 //! same transaction: its ledger rows, what jobs need of it, and its tasks that have not begun.
 
 use super::{
-    Conn, Done,
+    Done,
     ledger::{self, integer},
+    query::{Conn, query},
     rows::{self, TaskRow, select_task},
 };
 use imagefleet_common::{
@@ -15,7 +16,6 @@ use imagefleet_common::{
     task::{Event, RetryRules, State},
     work::{ChunkRef, Work},
 };
-use sqlx::Row;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) async fn listed(
@@ -26,29 +26,29 @@ pub(super) async fn listed(
     found: &Listing,
     rules: &RetryRules,
 ) -> Done<()> {
-    let known = sqlx::query("SELECT version, listing FROM shard WHERE corpus = ? AND number = ?")
+    let known = query("SELECT version, listing FROM shard WHERE corpus = $1 AND number = $2")
         .bind(&corpus.0)
         .bind(shard)
-        .fetch_one(&mut *conn)
+        .fetch_one(conn)
         .await?;
     let changed = superseded(conn, corpus, shard).await?;
-    if known.try_get::<&str, _>("listing")? != found.listing || !changed.is_empty() {
-        let version = known.try_get::<i64, _>("version")? + 1;
+    if known.get::<String>("listing")? != found.listing || !changed.is_empty() {
+        let version = known.get::<i64>("version")? + 1;
         replace(conn, corpus, shard, version, found, &changed).await?;
         drop_outdated(conn, corpus, shard, rules).await?;
-        sqlx::query("UPDATE shard SET version = ?, listing = ? WHERE corpus = ? AND number = ?")
+        query("UPDATE shard SET version = $1, listing = $2 WHERE corpus = $3 AND number = $4")
             .bind(version)
             .bind(&found.listing)
             .bind(&corpus.0)
             .bind(shard)
-            .execute(&mut *conn)
+            .execute(conn)
             .await?;
     }
-    sqlx::query("UPDATE shard SET missing = ? WHERE corpus = ? AND number = ?")
+    query("UPDATE shard SET missing = $1 WHERE corpus = $2 AND number = $3")
         .bind(integer(found.missing)?)
         .bind(&corpus.0)
         .bind(shard)
-        .execute(&mut *conn)
+        .execute(conn)
         .await?;
     spawn(conn, row, corpus, shard, rules).await
 }
@@ -56,16 +56,16 @@ pub(super) async fn listed(
 /// Chunks in whose place a reader found something else. They cannot be opened again as they are, so they are cut
 /// anew even where the listing is back at what it was.
 async fn superseded(conn: &mut Conn, corpus: &CorpusId, shard: i64) -> Done<BTreeSet<i64>> {
-    let found = sqlx::query(
+    let found = query(
         "SELECT c.chunk FROM chunk c
          JOIN task t ON t.corpus = c.corpus AND t.shard = c.shard AND t.chunk = c.chunk AND t.version = c.version
-         WHERE c.corpus = ? AND c.shard = ? AND t.kind = 'embed' AND t.state = 'superseded'",
+         WHERE c.corpus = $1 AND c.shard = $2 AND t.kind = 'embed' AND t.state = 'superseded'",
     )
     .bind(&corpus.0)
     .bind(shard)
     .fetch_all(conn)
     .await?;
-    found.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    found.iter().map(|row| row.get("chunk")).collect()
 }
 
 /// Puts the new cuts in place of the old chunks, all but those that may stay.
@@ -83,27 +83,27 @@ async fn replace(
     }
     let kept =
         if found.keeps_equal_chunks { kept(conn, corpus, shard, &cuts, changed).await? } else { BTreeSet::new() };
-    for chunk in numbers(conn, corpus, shard).await?.difference(&kept) {
-        sqlx::query(
-            "DELETE FROM ledger_chunk WHERE shard = ? AND chunk = ?
-             AND collection IN (SELECT id FROM collection WHERE corpus = ?)",
+    for &chunk in numbers(conn, corpus, shard).await?.difference(&kept) {
+        query(
+            "DELETE FROM ledger_chunk WHERE shard = $1 AND chunk = $2
+             AND collection IN (SELECT id FROM collection WHERE corpus = $3)",
         )
         .bind(shard)
         .bind(chunk)
         .bind(&corpus.0)
-        .execute(&mut *conn)
+        .execute(conn)
         .await?;
-        sqlx::query("DELETE FROM chunk WHERE corpus = ? AND shard = ? AND chunk = ?")
+        query("DELETE FROM chunk WHERE corpus = $1 AND shard = $2 AND chunk = $3")
             .bind(&corpus.0)
             .bind(shard)
             .bind(chunk)
-            .execute(&mut *conn)
+            .execute(conn)
             .await?;
     }
     for cut in cuts.values().filter(|cut| !kept.contains(&cut.chunk)) {
-        sqlx::query(
-            "INSERT INTO chunk (corpus, shard, chunk, version, first, stop, offset, pictures, listing)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        query(
+            "INSERT INTO chunk (corpus, shard, chunk, version, first, stop, \"offset\", pictures, listing)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(&corpus.0)
         .bind(shard)
@@ -114,19 +114,19 @@ async fn replace(
         .bind(integer(cut.offset)?)
         .bind(cut.pictures.map(integer).transpose()?)
         .bind(&cut.listing)
-        .execute(&mut *conn)
+        .execute(conn)
         .await?;
     }
     Ok(())
 }
 
 async fn numbers(conn: &mut Conn, corpus: &CorpusId, shard: i64) -> Done<BTreeSet<i64>> {
-    let found = sqlx::query("SELECT chunk FROM chunk WHERE corpus = ? AND shard = ?")
+    let found = query("SELECT chunk FROM chunk WHERE corpus = $1 AND shard = $2")
         .bind(&corpus.0)
         .bind(shard)
         .fetch_all(conn)
         .await?;
-    found.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    found.iter().map(|row| row.get("chunk")).collect()
 }
 
 /// The chunks that stay: cut by an earlier listing under the same number with the same content, together with what
@@ -140,16 +140,16 @@ async fn kept(
     changed: &BTreeSet<i64>,
 ) -> Done<BTreeSet<i64>> {
     let found =
-        sqlx::query("SELECT chunk, collection, listing FROM chunk WHERE corpus = ? AND shard = ? AND listing <> ''")
+        query("SELECT chunk, collection, listing FROM chunk WHERE corpus = $1 AND shard = $2 AND listing <> ''")
             .bind(&corpus.0)
             .bind(shard)
             .fetch_all(conn)
             .await?;
     let mut parts = BTreeMap::<String, (bool, Vec<i64>)>::new();
     for row in &found {
-        let (chunk, listing): (i64, String) = (row.try_get("chunk")?, row.try_get("listing")?);
+        let (chunk, listing): (i64, String) = (row.get("chunk")?, row.get("listing")?);
         let cut = cuts.get(&chunk);
-        let is_whole = row.try_get::<&str, _>("collection")?.is_empty();
+        let is_whole = row.get::<String>("collection")?.is_empty();
         let fits = match is_whole {
             true => cut.is_some_and(|cut| cut.listing == listing),
             false => cut.is_none(),
@@ -163,17 +163,17 @@ async fn kept(
 
 /// Nobody needs the embed tasks of chunks that are no longer there; those that have not begun are cancelled.
 async fn drop_outdated(conn: &mut Conn, corpus: &CorpusId, shard: i64, rules: &RetryRules) -> Done<()> {
-    let outdated = sqlx::query(select_task!(
-        "WHERE t.corpus = ? AND t.shard = ? AND t.kind = 'embed' AND NOT EXISTS (
+    let outdated = query(select_task!(
+        "WHERE t.corpus = $1 AND t.shard = $2 AND t.kind = 'embed' AND NOT EXISTS (
              SELECT 1 FROM chunk c WHERE c.corpus = t.corpus AND c.shard = t.shard AND c.chunk = t.chunk
              AND c.version = t.version)"
     ))
     .bind(&corpus.0)
     .bind(shard)
-    .fetch_all(&mut *conn)
+    .fetch_all(conn)
     .await?;
     for row in TaskRow::read_all(&outdated)? {
-        sqlx::query("DELETE FROM job_task WHERE task = ?").bind(row.id.to_string()).execute(&mut *conn).await?;
+        query("DELETE FROM job_task WHERE task = $1").bind(row.id).execute(conn).await?;
         rows::apply_all(conn, vec![row], &Event::Unneeded, rules).await?;
     }
     Ok(())
@@ -181,29 +181,29 @@ async fn drop_outdated(conn: &mut Conn, corpus: &CorpusId, shard: i64, rules: &R
 
 /// Every job that wants this listing needs the embed task of each chunk, in the job's own collection.
 async fn spawn(conn: &mut Conn, list: &TaskRow, corpus: &CorpusId, shard: i64, rules: &RetryRules) -> Done<()> {
-    let jobs = sqlx::query(
+    let jobs = query(
         "SELECT j.id, j.collection FROM job_task n JOIN job j ON j.id = n.job
-         WHERE n.task = ? AND j.state IN ('running', 'blocked') ORDER BY j.id",
+         WHERE n.task = $1 AND j.state IN ('running', 'blocked') ORDER BY j.id",
     )
-    .bind(list.id.to_string())
-    .fetch_all(&mut *conn)
+    .bind(list.id)
+    .fetch_all(conn)
     .await?;
     let mut by_collection = BTreeMap::<CollectionId, Vec<JobId>>::new();
     for row in &jobs {
-        by_collection.entry(CollectionId(row.try_get("collection")?)).or_default().push(rows::parsed(row, "id")?);
+        by_collection.entry(CollectionId(row.get("collection")?)).or_default().push(row.get("id")?);
     }
     for (collection, jobs) in by_collection {
         let model = ledger::collection(conn, &collection).await?;
-        let chunks = sqlx::query(
-            "SELECT version, chunk FROM chunk WHERE corpus = ? AND shard = ? AND collection IN ('', ?) ORDER BY chunk",
+        let chunks = query(
+            "SELECT version, chunk FROM chunk WHERE corpus = $1 AND shard = $2 AND collection IN ('', $3) ORDER BY chunk",
         )
         .bind(&corpus.0)
         .bind(shard)
         .bind(&collection.0)
-        .fetch_all(&mut *conn)
+        .fetch_all(conn)
         .await?;
         for row in &chunks {
-            let chunk = ChunkRef { shard, version: row.try_get("version")?, chunk: row.try_get("chunk")? };
+            let chunk = ChunkRef { shard, version: row.get("version")?, chunk: row.get("chunk")? };
             let work = Work::Embed { collection: collection.clone(), chunk };
             need_embedded(conn, &work, model.model(), &jobs, rules).await?;
         }
@@ -212,7 +212,7 @@ async fn spawn(conn: &mut Conn, list: &TaskRow, corpus: &CorpusId, shard: i64, r
 }
 
 async fn need_embedded(conn: &mut Conn, work: &Work, model: &str, jobs: &[JobId], rules: &RetryRules) -> Done<()> {
-    let now = rows::now(conn).await?;
+    let now = conn.now().await?;
     let mut row = match rows::task(conn, work.id()).await? {
         Some(row) => row,
         None => rows::insert(conn, work, model, State::Ready, now).await?,

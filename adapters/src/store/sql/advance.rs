@@ -2,9 +2,10 @@
 //! only one makes it.
 
 use super::{
-    Conn, Done,
+    Done,
     control::{self, own_tasks, own_tasks_of},
-    rows,
+    query::{Conn, query},
+    rows::{self, needed_through},
 };
 use imagefleet_common::{
     ids::{JobId, content_hash},
@@ -12,17 +13,16 @@ use imagefleet_common::{
     task::{Event, RetryRules, State},
     work::Stage,
 };
-use sqlx::Row;
 use std::fmt::Write;
 
 /// Jobs that may have a step before them.
 pub(super) async fn candidates(conn: &mut Conn) -> Done<Vec<(JobId, JobState)>> {
-    let running = sqlx::query("SELECT id, state, stage FROM job WHERE state IN ('running', 'cancelling') ORDER BY id")
+    let running = query("SELECT id, state, stage FROM job WHERE state IN ('running', 'cancelling') ORDER BY id")
         .fetch_all(&mut *conn)
         .await?;
     let mut jobs = Vec::new();
     for row in &running {
-        let (job, state) = (rows::parsed(row, "id")?, control::state(row)?);
+        let (job, state) = (row.get("id")?, control::state(row)?);
         if state == JobState::Cancelling || !any_open(conn, job, control::stage(row)?).await? {
             jobs.push((job, state));
         }
@@ -32,8 +32,8 @@ pub(super) async fn candidates(conn: &mut Conn) -> Done<Vec<(JobId, JobState)>> 
 
 /// The next step of a running job, if its stage has ended.
 pub(super) async fn step(conn: &mut Conn, job: JobId, rules: &RetryRules) -> Done<Option<Step>> {
-    let row = sqlx::query("SELECT state, stage, accept_dead, fingerprint FROM job WHERE id = ?")
-        .bind(job.to_string())
+    let row = query("SELECT state, stage, accept_dead, fingerprint FROM job WHERE id = $1")
+        .bind(job)
         .fetch_one(&mut *conn)
         .await?;
     let stage = control::stage(&row)?;
@@ -41,7 +41,7 @@ pub(super) async fn step(conn: &mut Conn, job: JobId, rules: &RetryRules) -> Don
         return Ok(None);
     }
     // Without chunks a job can go on; without a step of its own it has no results.
-    let accepted = if row.try_get::<bool, _>("accept_dead")? { "embed" } else { "" };
+    let accepted = if row.get::<bool>("accept_dead")? { "embed" } else { "" };
     let dead = count_dead(conn, job, stage, accepted).await?;
     if dead > 0 {
         control::set_state(conn, job, JobState::Blocked).await?;
@@ -51,22 +51,14 @@ pub(super) async fn step(conn: &mut Conn, job: JobId, rules: &RetryRules) -> Don
     if stage == Stage::Embed {
         let fingerprint = fingerprint(conn, job).await?;
         let own = own_tasks(conn, job).await?;
-        let same = row.try_get::<Option<&str>, _>("fingerprint")? == Some(&fingerprint);
+        let same = row.get::<Option<String>>("fingerprint")?.as_ref() == Some(&fingerprint);
         if same && own.iter().all(|row| row.task.state == State::Succeeded) {
             return succeed(conn, job).await;
         }
-        sqlx::query("UPDATE job SET fingerprint = ? WHERE id = ?")
-            .bind(fingerprint)
-            .bind(job.to_string())
-            .execute(&mut *conn)
-            .await?;
+        query("UPDATE job SET fingerprint = $1 WHERE id = $2").bind(fingerprint).bind(job).execute(&mut *conn).await?;
         rows::apply_all(conn, own, &Event::Rewound, rules).await?;
     }
-    sqlx::query("UPDATE job SET stage = ? WHERE id = ?")
-        .bind(next.name())
-        .bind(job.to_string())
-        .execute(&mut *conn)
-        .await?;
+    query("UPDATE job SET stage = $1 WHERE id = $2").bind(next.name()).bind(job).execute(&mut *conn).await?;
     let begun = own_tasks_of(conn, job, next).await?;
     rows::apply_all(conn, begun, &Event::StageBegun, rules).await?;
     Ok(Some(Step::Began(next)))
@@ -74,7 +66,7 @@ pub(super) async fn step(conn: &mut Conn, job: JobId, rules: &RetryRules) -> Don
 
 /// The end of a cancelled job, once nothing runs for it alone.
 pub(super) async fn finish_cancelling(conn: &mut Conn, job: JobId) -> Done<Option<Step>> {
-    let row = sqlx::query("SELECT state FROM job WHERE id = ?").bind(job.to_string()).fetch_one(&mut *conn).await?;
+    let row = query("SELECT state FROM job WHERE id = $1").bind(job).fetch_one(&mut *conn).await?;
     if control::state(&row)? != JobState::Cancelling || control::runs_unwanted(conn, job).await? {
         return Ok(None);
     }
@@ -84,21 +76,17 @@ pub(super) async fn finish_cancelling(conn: &mut Conn, job: JobId) -> Done<Optio
 
 /// A job whose corpus has not changed comes here from its first stage: its last one is still done.
 async fn succeed(conn: &mut Conn, job: JobId) -> Done<Option<Step>> {
-    sqlx::query("UPDATE job SET stage = ? WHERE id = ?")
-        .bind(Stage::Finalize.name())
-        .bind(job.to_string())
-        .execute(&mut *conn)
-        .await?;
+    query("UPDATE job SET stage = $1 WHERE id = $2").bind(Stage::Finalize.name()).bind(job).execute(&mut *conn).await?;
     end(conn, job, JobState::Succeeded).await?;
     Ok(Some(Step::Succeeded))
 }
 
 async fn end(conn: &mut Conn, job: JobId, state: JobState) -> Done<()> {
-    let now = rows::now(conn).await?;
-    sqlx::query("UPDATE job SET state = ?, ended = ? WHERE id = ?")
+    let now = conn.now().await?;
+    query("UPDATE job SET state = $1, ended = $2 WHERE id = $3")
         .bind(state.name())
         .bind(now)
-        .bind(job.to_string())
+        .bind(job)
         .execute(conn)
         .await?;
     Ok(())
@@ -107,48 +95,48 @@ async fn end(conn: &mut Conn, job: JobId, state: JobState) -> Done<()> {
 /// Is a task open that the job needs in this stage, or in one that can add to it? Listing and embedding, which add to
 /// each other, are one stage; a seal may have a chunk embedded again.
 async fn any_open(conn: &mut Conn, job: JobId, stage: Stage) -> Done<bool> {
-    let row = sqlx::query(
-        "SELECT 1 FROM task t INDEXED BY task_open CROSS JOIN job_task n ON n.task = t.id AND n.job = ?
-         WHERE t.stage IN (?, 'embed') AND t.state IN ('pending', 'ready', 'running') LIMIT 1",
-    )
-    .bind(job.to_string())
-    .bind(stage.name())
-    .fetch_optional(conn)
-    .await?;
+    let open = needed_through!(
+        conn,
+        "task_open",
+        "SELECT 1",
+        "WHERE t.stage IN ($2, 'embed') AND t.state IN ('pending', 'ready', 'running') LIMIT 1"
+    );
+    let row = query(open).bind(job).bind(stage.name()).fetch_optional(conn).await?;
     Ok(row.is_some())
 }
 
 async fn count_dead(conn: &mut Conn, job: JobId, stage: Stage, accepted: &str) -> Done<usize> {
-    let row = sqlx::query(
-        "SELECT count(*) FROM task t INDEXED BY task_dead CROSS JOIN job_task n ON n.task = t.id AND n.job = ?
-         WHERE t.stage IN (?, 'embed') AND t.stage <> ? AND t.state = 'dead'",
-    )
-    .bind(job.to_string())
-    .bind(stage.name())
-    .bind(accepted)
-    .fetch_one(conn)
-    .await?;
-    Ok(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())
+    let dead = needed_through!(
+        conn,
+        "task_dead",
+        "SELECT count(*) AS dead",
+        "WHERE t.stage IN ($2, 'embed') AND t.stage <> $3 AND t.state = 'dead'"
+    );
+    query(dead).bind(job).bind(stage.name()).bind(accepted).fetch_one(conn).await?.get("dead")
 }
 
 /// Names everything that the job's results are made from, so that a job whose corpus has not changed is done: its
 /// shards, which of the corpus are gone, the winning attempt of each chunk, and what is dead.
 async fn fingerprint(conn: &mut Conn, job: JobId) -> Done<String> {
     let mut text = String::new();
-    for query in [
-        "SELECT 'shard ' || s.shard FROM job_shard s WHERE s.job = ?1 ORDER BY s.shard",
-        "SELECT 'removed ' || s.number FROM job j JOIN shard s ON s.corpus = j.corpus
-         WHERE j.id = ?1 AND s.removed ORDER BY s.number",
-        "SELECT 'kept ' || kept_shards FROM job WHERE id = ?1",
-        "SELECT 'chunk ' || l.shard || ' ' || l.version || ' ' || l.chunk || ' ' || l.epoch
+    for sql in [
+        "SELECT 'shard ' || s.shard AS line FROM job_shard s WHERE s.job = $1 ORDER BY s.shard",
+        "SELECT 'removed ' || s.number AS line FROM job j JOIN shard s ON s.corpus = j.corpus
+         WHERE j.id = $1 AND s.removed ORDER BY s.number",
+        "SELECT 'kept ' || kept_shards AS line FROM job WHERE id = $1",
+        "SELECT 'chunk ' || l.shard || ' ' || l.version || ' ' || l.chunk || ' ' || l.epoch AS line
          FROM job j JOIN job_shard s ON s.job = j.id
          JOIN ledger_chunk l ON l.collection = j.collection AND l.shard = s.shard
-         WHERE j.id = ?1 ORDER BY l.shard, l.chunk",
-        "SELECT 'dead ' || t.id FROM task t INDEXED BY task_dead CROSS JOIN job_task n ON n.task = t.id AND n.job = ?1
-         WHERE t.state = 'dead' AND t.stage = 'embed' ORDER BY t.id",
+         WHERE j.id = $1 ORDER BY l.shard, l.chunk",
+        needed_through!(
+            conn,
+            "task_dead",
+            "SELECT 'dead ' || t.id AS line",
+            "WHERE t.state = 'dead' AND t.stage = 'embed' ORDER BY t.id"
+        ),
     ] {
-        for row in sqlx::query(query).bind(job.to_string()).fetch_all(&mut *conn).await? {
-            let _ = writeln!(text, "{}", row.try_get::<&str, _>(0)?);
+        for row in query(sql).bind(job).fetch_all(conn).await? {
+            let _ = writeln!(text, "{}", row.get::<String>("line")?);
         }
     }
     Ok(content_hash(text.as_bytes()))

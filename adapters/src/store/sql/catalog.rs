@@ -1,6 +1,10 @@
 //! What the catalog and the ledger say.
 
-use super::{Conn, Done, Fault, rows, submit, views::unsigned};
+use super::{
+    Done, Fault,
+    query::{Conn, Row, query},
+    rows, submit,
+};
 use imagefleet_common::{
     Error,
     ids::{CollectionId, CorpusId, JobId},
@@ -12,21 +16,20 @@ use imagefleet_common::{
     },
     work::ChunkRef,
 };
-use sqlx::{Row, sqlite::SqliteRow};
 
 pub(super) async fn corpus(conn: &mut Conn, id: &CorpusId) -> Done<Option<CorpusSpec>> {
-    let row = sqlx::query("SELECT spec FROM corpus WHERE id = ?").bind(&id.0).fetch_optional(conn).await?;
-    row.map(|row| Ok(serde_json::from_str(row.try_get("spec")?)?)).transpose()
+    let row = query("SELECT spec FROM corpus WHERE id = $1").bind(&id.0).fetch_optional(conn).await?;
+    row.map(|row| Ok(row.json("spec")?)).transpose()
 }
 
 pub(super) async fn collection(conn: &mut Conn, id: &CollectionId) -> Done<Option<CollectionSpec>> {
-    let row = sqlx::query("SELECT spec FROM collection WHERE id = ?").bind(&id.0).fetch_optional(conn).await?;
-    row.map(|row| Ok(serde_json::from_str(row.try_get("spec")?)?)).transpose()
+    let row = query("SELECT spec FROM collection WHERE id = $1").bind(&id.0).fetch_optional(conn).await?;
+    row.map(|row| Ok(row.json("spec")?)).transpose()
 }
 
 pub(super) async fn collections(conn: &mut Conn) -> Done<Vec<CollectionSpec>> {
-    let rows = sqlx::query("SELECT spec FROM collection ORDER BY id").fetch_all(conn).await?;
-    rows.iter().map(|row| Ok(serde_json::from_str(row.try_get("spec")?)?)).collect()
+    let rows = query("SELECT spec FROM collection ORDER BY id").fetch_all(conn).await?;
+    rows.iter().map(|row| Ok(row.json("spec")?)).collect()
 }
 
 /// The same collection again is the same call, whose answer was lost.
@@ -47,25 +50,24 @@ macro_rules! select_shard {
     };
 }
 
-fn read_shard(row: &SqliteRow) -> Done<Shard> {
+fn read_shard(row: &Row) -> Done<Shard> {
     Ok(Shard {
-        number: row.try_get("number")?,
-        path: row.try_get("path")?,
-        version: row.try_get("version")?,
-        listing: row.try_get("listing")?,
-        missing: unsigned(row, "missing")?,
-        removed: row.try_get("removed")?,
+        number: row.get("number")?,
+        path: row.get("path")?,
+        version: row.get("version")?,
+        listing: row.get("listing")?,
+        missing: row.get::<u64>("missing")?,
+        removed: row.get("removed")?,
     })
 }
 
 pub(super) async fn shards(conn: &mut Conn, corpus: &CorpusId) -> Done<Vec<Shard>> {
-    let found =
-        sqlx::query(select_shard!("WHERE s.corpus = ? ORDER BY s.number")).bind(&corpus.0).fetch_all(conn).await?;
+    let found = query(select_shard!("WHERE s.corpus = $1 ORDER BY s.number")).bind(&corpus.0).fetch_all(conn).await?;
     found.iter().map(read_shard).collect()
 }
 
 pub(super) async fn shard(conn: &mut Conn, corpus: &CorpusId, number: i64) -> Done<Option<Shard>> {
-    let row = sqlx::query(select_shard!("WHERE s.corpus = ? AND s.number = ?"))
+    let row = query(select_shard!("WHERE s.corpus = $1 AND s.number = $2"))
         .bind(&corpus.0)
         .bind(number)
         .fetch_optional(conn)
@@ -74,31 +76,26 @@ pub(super) async fn shard(conn: &mut Conn, corpus: &CorpusId, number: i64) -> Do
 }
 
 pub(super) async fn job_shards(conn: &mut Conn, job: JobId) -> Done<Vec<Shard>> {
-    let found = sqlx::query(select_shard!(
-        "JOIN job_shard n ON n.corpus = s.corpus AND n.shard = s.number WHERE n.job = ? ORDER BY s.number"
+    let found = query(select_shard!(
+        "JOIN job_shard n ON n.corpus = s.corpus AND n.shard = s.number WHERE n.job = $1 ORDER BY s.number"
     ))
-    .bind(job.to_string())
+    .bind(job)
     .fetch_all(conn)
     .await?;
     found.iter().map(read_shard).collect()
 }
 
-fn read_ref(row: &SqliteRow) -> Done<ChunkRef> {
-    Ok(ChunkRef { shard: row.try_get("shard")?, version: row.try_get("version")?, chunk: row.try_get("chunk")? })
-}
-
-fn unsigned_option(row: &SqliteRow, column: &str) -> Done<Option<u64>> {
-    let value: Option<i64> = row.try_get(column)?;
-    value.map(|_| unsigned(row, column)).transpose()
+fn read_ref(row: &Row) -> Done<ChunkRef> {
+    Ok(ChunkRef { shard: row.get("shard")?, version: row.get("version")?, chunk: row.get("chunk")? })
 }
 
 pub(super) async fn chunks(conn: &mut Conn, collection: &CollectionId, shard: i64) -> Done<Vec<Chunk>> {
-    let found = sqlx::query(
+    let found = query(
         "SELECT k.shard, k.version, k.chunk, k.first, coalesce(c.stop, k.stop) AS stop, k.offset, k.listing,
                 CASE WHEN c.stop IS NULL THEN k.pictures ELSE c.pictures END AS pictures
          FROM collection o JOIN chunk k ON k.corpus = o.corpus
          LEFT JOIN chunk_cut c ON c.collection = o.id AND c.shard = k.shard AND c.chunk = k.chunk
-         WHERE o.id = ? AND k.shard = ? AND k.collection IN ('', o.id) ORDER BY k.chunk",
+         WHERE o.id = $1 AND k.shard = $2 AND k.collection IN ('', o.id) ORDER BY k.chunk",
     )
     .bind(&collection.0)
     .bind(shard)
@@ -110,11 +107,11 @@ pub(super) async fn chunks(conn: &mut Conn, collection: &CollectionId, shard: i6
             let at = read_ref(row)?;
             let cut = ChunkCut {
                 chunk: at.chunk,
-                first: unsigned(row, "first")?,
-                end: unsigned_option(row, "stop")?,
-                offset: unsigned(row, "offset")?,
-                pictures: unsigned_option(row, "pictures")?,
-                listing: row.try_get("listing")?,
+                first: row.get::<u64>("first")?,
+                end: row.get("stop")?,
+                offset: row.get::<u64>("offset")?,
+                pictures: row.get("pictures")?,
+                listing: row.get("listing")?,
             };
             Ok(Chunk { at, cut })
         })
@@ -122,7 +119,7 @@ pub(super) async fn chunks(conn: &mut Conn, collection: &CollectionId, shard: i6
 }
 
 pub(super) async fn ledger(conn: &mut Conn, job: JobId) -> Done<Vec<ChunkLedger>> {
-    let found = sqlx::query(
+    let found = query(
         "SELECT k.shard, k.version, k.chunk, s.path, t.id, t.state, t.epoch, t.error,
                 CASE WHEN c.stop IS NULL THEN k.pictures ELSE c.pictures END AS pictures,
                 l.seen, l.embedded, l.unattributed, l.rejected, l.artifact, l.spent
@@ -133,45 +130,45 @@ pub(super) async fn ledger(conn: &mut Conn, job: JobId) -> Done<Vec<ChunkLedger>
                      AND t.version = k.version
          LEFT JOIN chunk_cut c ON c.collection = j.collection AND c.shard = k.shard AND c.chunk = k.chunk
          LEFT JOIN ledger_chunk l ON l.collection = j.collection AND l.shard = k.shard AND l.chunk = k.chunk
-         WHERE j.id = ? ORDER BY k.shard, k.chunk",
+         WHERE j.id = $1 ORDER BY k.shard, k.chunk",
     )
-    .bind(job.to_string())
+    .bind(job)
     .fetch_all(conn)
     .await?;
     found.iter().map(read_ledger).collect()
 }
 
-fn read_ledger(row: &SqliteRow) -> Done<ChunkLedger> {
-    let rejected: Option<&str> = row.try_get("rejected")?;
+fn read_ledger(row: &Row) -> Done<ChunkLedger> {
+    let rejected: Option<String> = row.get("rejected")?;
     let counts = match rejected {
         None => None,
         Some(rejected) => Some(Counts {
-            seen: unsigned(row, "seen")?,
-            embedded: unsigned(row, "embedded")?,
-            rejected: serde_json::from_str(rejected)?,
-            unattributed: unsigned(row, "unattributed")?,
+            seen: row.get::<u64>("seen")?,
+            embedded: row.get::<u64>("embedded")?,
+            rejected: serde_json::from_str(&rejected)?,
+            unattributed: row.get::<u64>("unattributed")?,
         }),
     };
-    let spent: Option<&str> = row.try_get("spent")?;
+    let spent: Option<String> = row.get("spent")?;
     Ok(ChunkLedger {
         at: read_ref(row)?,
-        shard: row.try_get("path")?,
-        task: rows::parsed(row, "id")?,
+        shard: row.get("path")?,
+        task: row.get("id")?,
         state: rows::state(row)?,
-        epoch: row.try_get("epoch")?,
-        pictures: unsigned_option(row, "pictures")?,
+        epoch: row.get("epoch")?,
+        pictures: row.get("pictures")?,
         counts,
-        artifact: row.try_get("artifact")?,
-        spent: spent.map(serde_json::from_str).transpose()?,
-        error: row.try_get("error")?,
+        artifact: row.get("artifact")?,
+        spent: spent.as_deref().map(serde_json::from_str).transpose()?,
+        error: row.get("error")?,
     })
 }
 
 pub(super) async fn rejected(conn: &mut Conn, collection: &CollectionId, chunk: ChunkRef) -> Done<Vec<RejectedRow>> {
-    let found = sqlx::query(
+    let found = query(
         "SELECT r.key, r.path, r.entry, r.reason, r.detail FROM ledger_chunk l
          JOIN ledger_rejected r ON r.collection = l.collection AND r.shard = l.shard AND r.chunk = l.chunk
-         WHERE l.collection = ? AND l.shard = ? AND l.chunk = ? AND l.version = ?
+         WHERE l.collection = $1 AND l.shard = $2 AND l.chunk = $3 AND l.version = $4
          ORDER BY r.key, r.entry, r.reason, r.detail",
     )
     .bind(&collection.0)
@@ -183,41 +180,40 @@ pub(super) async fn rejected(conn: &mut Conn, collection: &CollectionId, chunk: 
     found.iter().map(read_rejected).collect()
 }
 
-fn read_rejected(row: &SqliteRow) -> Done<RejectedRow> {
-    let reason: &str = row.try_get("reason")?;
+fn read_rejected(row: &Row) -> Done<RejectedRow> {
+    let reason: String = row.get("reason")?;
     Ok(RejectedRow {
-        key: row.try_get("key")?,
-        shard: row.try_get("path")?,
-        entry: row.try_get("entry")?,
-        reason: serde_json::from_value(reason.into()).map_err(|_| Fault::unreadable("reason", reason))?,
-        detail: row.try_get("detail")?,
+        key: row.get("key")?,
+        shard: row.get("path")?,
+        entry: row.get("entry")?,
+        reason: serde_json::from_value(reason.as_str().into()).map_err(|_| Fault::unreadable("reason", &reason))?,
+        detail: row.get("detail")?,
     })
 }
 
 pub(super) async fn writers(conn: &mut Conn, job: JobId) -> Done<Writers> {
-    let row = sqlx::query(
-        "SELECT coalesce(sum(t.state = 'running'), 0) AS running, max(t.lost) AS lost
+    let row = query(
+        "SELECT count(*) FILTER (WHERE t.state = 'running') AS running, max(t.lost) AS lost
          FROM job j JOIN task t ON t.kind = 'embed' AND t.collection = j.collection
                                 AND (t.state = 'running' OR t.lost IS NOT NULL)
          JOIN shard s ON s.corpus = j.corpus AND s.number = t.shard
-         WHERE j.id = ?1 AND (s.removed OR s.number IN (SELECT shard FROM job_shard WHERE job = ?1))",
+         WHERE j.id = $1 AND (s.removed OR s.number IN (SELECT shard FROM job_shard WHERE job = $1))",
     )
-    .bind(job.to_string())
+    .bind(job)
     .fetch_one(conn)
     .await?;
-    let running: i64 = row.try_get("running")?;
-    Ok(Writers { running: running.unsigned_abs(), lost_at: row.try_get("lost")? })
+    Ok(Writers { running: row.get("running")?, lost_at: row.get("lost")? })
 }
 
 /// Does nothing to a shard that is there, which it may be again by now.
 pub(super) async fn swept(conn: &mut Conn, corpus: &CorpusId, shard: i64) -> Done<()> {
-    for query in [
-        "DELETE FROM ledger_chunk WHERE collection IN (SELECT id FROM collection WHERE corpus = ?1) AND shard IN
-             (SELECT number FROM shard WHERE corpus = ?1 AND number = ?2 AND removed)",
-        "DELETE FROM chunk WHERE corpus = ?1 AND shard IN
-             (SELECT number FROM shard WHERE corpus = ?1 AND number = ?2 AND removed)",
+    for sql in [
+        "DELETE FROM ledger_chunk WHERE collection IN (SELECT id FROM collection WHERE corpus = $1) AND shard IN
+             (SELECT number FROM shard WHERE corpus = $1 AND number = $2 AND removed)",
+        "DELETE FROM chunk WHERE corpus = $1 AND shard IN
+             (SELECT number FROM shard WHERE corpus = $1 AND number = $2 AND removed)",
     ] {
-        sqlx::query(query).bind(&corpus.0).bind(shard).execute(&mut *conn).await?;
+        query(sql).bind(&corpus.0).bind(shard).execute(conn).await?;
     }
     Ok(())
 }

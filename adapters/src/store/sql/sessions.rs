@@ -1,28 +1,28 @@
 //! Sessions: opened, kept alive, reaped. A session that ended, for whatever reason, never revives.
 
 use super::{
-    Conn, Done,
-    rows::{self, TaskRow, cancel_unless_wanted, may_run, parsed, select_task},
+    Done,
+    query::{Conn, query},
+    rows::{self, TaskRow, cancel_unless_wanted, may_run, select_task},
 };
 use imagefleet_common::{
     ids::{Millis, SessionId},
     ports::tasks::{Beat, Holding, NewSession},
     task::{Event, Holder, RetryRules, State},
 };
-use sqlx::Row;
+use std::collections::HashSet;
+use uuid::Uuid;
 
 pub(super) async fn open(conn: &mut Conn, session: &NewSession, rules: &RetryRules) -> Done<()> {
-    let now = rows::now(conn).await?;
+    let now = conn.now().await?;
     let lease = Millis::try_from(session.lease.as_millis()).unwrap_or(Millis::MAX / 2);
-    sqlx::query(
-        "INSERT INTO session (id, worker, lease, expires) VALUES (?1, ?2, ?3, ?4 + ?3) ON CONFLICT (id) DO NOTHING",
-    )
-    .bind(session.id.to_string())
-    .bind(&session.worker)
-    .bind(lease)
-    .bind(now)
-    .execute(&mut *conn)
-    .await?;
+    query("INSERT INTO session (id, worker, lease, expires) VALUES ($1, $2, $3, $4 + $3) ON CONFLICT (id) DO NOTHING")
+        .bind(session.id)
+        .bind(&session.worker)
+        .bind(lease)
+        .bind(now)
+        .execute(conn)
+        .await?;
     if let Some(old) = session.replaces {
         // The process lives: what it ran there was put down, not lost.
         end(conn, old, now).await?;
@@ -34,19 +34,18 @@ pub(super) async fn open(conn: &mut Conn, session: &NewSession, rules: &RetryRul
 
 /// Extends the lease of a session that has not ended, expired or not: until it is reaped nobody else has its tasks.
 pub(super) async fn beat(conn: &mut Conn, session: SessionId) -> Done<Beat> {
-    let now = rows::now(conn).await?;
-    let alive = sqlx::query("UPDATE session SET expires = ? + lease WHERE id = ? AND ended IS NULL")
+    let now = conn.now().await?;
+    let alive = query("UPDATE session SET expires = $1 + lease WHERE id = $2 AND ended IS NULL")
         .bind(now)
-        .bind(session.to_string())
-        .execute(&mut *conn)
+        .bind(session)
+        .execute(conn)
         .await?
-        .rows_affected()
         == 1;
     if !alive {
         return Ok(Beat::default());
     }
-    let found = sqlx::query(select_task!("WHERE t.state = 'running' AND t.session = ? AND NOT ", may_run!()))
-        .bind(session.to_string())
+    let found = query(select_task!("WHERE t.state = 'running' AND t.session = $1 AND NOT ", may_run!()))
+        .bind(session)
         .fetch_all(conn)
         .await?;
     let unneeded = TaskRow::read_all(&found)?
@@ -57,26 +56,24 @@ pub(super) async fn beat(conn: &mut Conn, session: SessionId) -> Done<Beat> {
 }
 
 pub(super) async fn close(conn: &mut Conn, session: SessionId, rules: &RetryRules) -> Done<()> {
-    let now = rows::now(conn).await?;
+    let now = conn.now().await?;
     end(conn, session, now).await?;
     release(conn, session, &Event::SessionEnded { session }, rules).await
 }
 
+/// A beat that comes in between wins: each session is looked at again in the statement that ends it.
 pub(super) async fn reap(conn: &mut Conn, rules: &RetryRules) -> Done<Vec<SessionId>> {
-    let now = rows::now(conn).await?;
-    let found = sqlx::query("SELECT id FROM session WHERE ended IS NULL AND expires <= ? ORDER BY expires, id")
+    let now = conn.now().await?;
+    let found = query("UPDATE session SET ended = $1 WHERE ended IS NULL AND expires <= $1 RETURNING id")
         .bind(now)
-        .fetch_all(&mut *conn)
+        .fetch_all(conn)
         .await?;
-    let expired = found.iter().map(|row| parsed(row, "id")).collect::<Done<Vec<SessionId>>>()?;
+    let mut expired = found.iter().map(|row| row.get("id")).collect::<Done<Vec<SessionId>>>()?;
+    expired.sort_unstable();
     for session in &expired {
-        lose(conn, *session, now, rules).await?;
+        lose(conn, *session, rules).await?;
         // Its process may live on and write for as long as it doesn't know.
-        sqlx::query("UPDATE task SET lost = ? WHERE lost_in = ?")
-            .bind(now)
-            .bind(session.to_string())
-            .execute(&mut *conn)
-            .await?;
+        query("UPDATE task SET lost = $1 WHERE lost_in = $2").bind(now).bind(*session).execute(conn).await?;
     }
     Ok(expired)
 }
@@ -84,44 +81,45 @@ pub(super) async fn reap(conn: &mut Conn, rules: &RetryRules) -> Done<Vec<Sessio
 /// Sessions that have passed their lease and were not reaped yet; asked without a lock, so that looking each second
 /// costs nothing.
 pub(super) async fn any_expired(conn: &mut Conn) -> Done<bool> {
-    let now = rows::now(conn).await?;
-    let row = sqlx::query("SELECT 1 FROM session WHERE ended IS NULL AND expires <= ? LIMIT 1")
+    let now = conn.now().await?;
+    let row = query("SELECT 1 FROM session WHERE ended IS NULL AND expires <= $1 LIMIT 1")
         .bind(now)
         .fetch_optional(conn)
         .await?;
     Ok(row.is_some())
 }
 
-pub(super) async fn take_over(conn: &mut Conn, rules: &RetryRules) -> Done<()> {
-    let now = rows::now(conn).await?;
-    let found = sqlx::query("SELECT id FROM session WHERE ended IS NULL").fetch_all(&mut *conn).await?;
+/// Ends every session; nobody can write any more, and nobody will ask for a crash back.
+pub(in crate::store) async fn take_over(conn: &mut Conn, rules: &RetryRules) -> Done<()> {
+    let now = conn.now().await?;
+    let found = query("SELECT id FROM session WHERE ended IS NULL").fetch_all(conn).await?;
     for row in &found {
-        lose(conn, parsed(row, "id")?, now, rules).await?;
+        let session = row.get("id")?;
+        end(conn, session, now).await?;
+        lose(conn, session, rules).await?;
     }
-    // Nobody can write any more, and nobody will ask for a crash back.
-    sqlx::query("UPDATE task SET lost = NULL WHERE lost IS NOT NULL").execute(&mut *conn).await?;
-    sqlx::query("UPDATE task SET lost_in = NULL WHERE lost_in IS NOT NULL").execute(&mut *conn).await?;
-    sqlx::query(
+    for sql in [
+        "UPDATE task SET lost = NULL WHERE lost IS NOT NULL",
+        "UPDATE task SET lost_in = NULL WHERE lost_in IS NOT NULL",
         "UPDATE task SET token = NULL, marked = NULL, published = NULL, publications = 0 WHERE token IS NOT NULL",
-    )
-    .execute(conn)
-    .await?;
+    ] {
+        query(sql).execute(conn).await?;
+    }
     Ok(())
 }
 
-async fn lose(conn: &mut Conn, session: SessionId, now: Millis, rules: &RetryRules) -> Done<()> {
-    end(conn, session, now).await?;
-    sqlx::query("UPDATE task SET lost_in = session WHERE state = 'running' AND session = ?")
-        .bind(session.to_string())
-        .execute(&mut *conn)
+async fn lose(conn: &mut Conn, session: SessionId, rules: &RetryRules) -> Done<()> {
+    query("UPDATE task SET lost_in = session WHERE state = 'running' AND session = $1")
+        .bind(session)
+        .execute(conn)
         .await?;
     release(conn, session, &Event::SessionLost { session }, rules).await
 }
 
 async fn end(conn: &mut Conn, session: SessionId, now: Millis) -> Done<()> {
-    sqlx::query("UPDATE session SET ended = ? WHERE id = ? AND ended IS NULL")
+    query("UPDATE session SET ended = $1 WHERE id = $2 AND ended IS NULL")
         .bind(now)
-        .bind(session.to_string())
+        .bind(session)
         .execute(conn)
         .await?;
     Ok(())
@@ -129,10 +127,8 @@ async fn end(conn: &mut Conn, session: SessionId, now: Millis) -> Done<()> {
 
 /// What the session still runs becomes ready, or is cancelled where no job wants it.
 async fn release(conn: &mut Conn, session: SessionId, event: &Event, rules: &RetryRules) -> Done<()> {
-    let found = sqlx::query(select_task!("WHERE t.state = 'running' AND t.session = ?"))
-        .bind(session.to_string())
-        .fetch_all(&mut *conn)
-        .await?;
+    let found =
+        query(select_task!("WHERE t.state = 'running' AND t.session = $1")).bind(session).fetch_all(conn).await?;
     for mut row in TaskRow::read_all(&found)? {
         if rows::apply(conn, &mut row, event, rules).await?.is_ok() {
             cancel_unless_wanted(conn, &mut row, rules).await?;
@@ -142,23 +138,19 @@ async fn release(conn: &mut Conn, session: SessionId, event: &Event, rules: &Ret
 }
 
 async fn take_crashes_back(conn: &mut Conn, session: SessionId, rules: &RetryRules) -> Done<()> {
-    let found =
-        sqlx::query(select_task!("WHERE t.lost_in = ?")).bind(session.to_string()).fetch_all(&mut *conn).await?;
+    let found = query(select_task!("WHERE t.lost_in = $1")).bind(session).fetch_all(conn).await?;
     rows::apply_all(conn, TaskRow::read_all(&found)?, &Event::CrashTakenBack, rules).await?;
-    sqlx::query("UPDATE task SET lost_in = NULL WHERE lost_in = ?").bind(session.to_string()).execute(conn).await?;
+    query("UPDATE task SET lost_in = NULL WHERE lost_in = $1").bind(session).execute(conn).await?;
     Ok(())
 }
 
-/// Is the session open?
-pub(super) async fn is_alive(conn: &mut Conn, session: SessionId) -> Done<bool> {
-    let row = sqlx::query("SELECT ended IS NULL FROM session WHERE id = ?")
-        .bind(session.to_string())
-        .fetch_optional(conn)
+/// Those of these sessions that have not ended.
+pub(super) async fn alive(conn: &mut Conn, sessions: Vec<Uuid>) -> Done<HashSet<SessionId>> {
+    let found = query("SELECT id FROM session WHERE ended IS NULL AND id IN (SELECT value FROM json_each($1))")
+        .bind(sessions)
+        .fetch_all(conn)
         .await?;
-    Ok(match row {
-        Some(row) => row.try_get(0)?,
-        None => false,
-    })
+    found.iter().map(|row| row.get("id")).collect()
 }
 
 /// What the row's state says of an attempt that a caller claims to hold.

@@ -1,6 +1,10 @@
 //! Submissions: one job for each spec, however often it is submitted.
 
-use super::{Conn, Done, control, ledger, rows};
+use super::{
+    Done, control, ledger,
+    query::{Conn, query},
+    rows,
+};
 use imagefleet_common::{
     Error,
     ids::{JobId, Millis},
@@ -9,30 +13,25 @@ use imagefleet_common::{
     task::{Event, RetryRules, State},
     work::{Stage, Work},
 };
-use sqlx::Row;
 
 pub(super) async fn submit(conn: &mut Conn, job: &NewJob, rules: &RetryRules) -> Done<Submitted> {
     put_corpus(conn, &job.corpus).await?;
     put_collection(conn, &job.collection).await?;
-    let now = rows::now(conn).await?;
-    let known = sqlx::query("SELECT id, state, allow_delete FROM job WHERE hash = ?")
-        .bind(&job.hash)
-        .fetch_optional(&mut *conn)
-        .await?;
+    let now = conn.now().await?;
+    let known =
+        query("SELECT id, state, allow_delete FROM job WHERE hash = $1").bind(&job.hash).fetch_optional(conn).await?;
     let (id, how) = match known {
         None => {
             insert(conn, job, now).await?;
             (job.id, How::New)
         }
         Some(row) => {
-            let id: JobId = rows::parsed(&row, "id")?;
+            let id: JobId = row.get("id")?;
             let how = match control::state(&row)? {
                 // The same submission again: its answer was lost.
                 JobState::Submitted if id == job.id => How::New,
                 // What may be deleted is decided by a plan: leave that was given since needs another one.
-                JobState::Submitted | JobState::Running if job.allow_delete <= row.try_get("allow_delete")? => {
-                    How::Active
-                }
+                JobState::Submitted | JobState::Running if job.allow_delete <= row.get("allow_delete")? => How::Active,
                 _ => {
                     again(conn, id, job, rules).await?;
                     How::Again
@@ -46,7 +45,7 @@ pub(super) async fn submit(conn: &mut Conn, job: &NewJob, rules: &RetryRules) ->
 }
 
 pub(super) async fn put_corpus(conn: &mut Conn, spec: &CorpusSpec) -> Done<()> {
-    sqlx::query("INSERT INTO corpus (id, spec) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec")
+    query("INSERT INTO corpus (id, spec) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec")
         .bind(&spec.id.0)
         .bind(serde_json::to_string(spec)?)
         .execute(conn)
@@ -56,8 +55,7 @@ pub(super) async fn put_corpus(conn: &mut Conn, spec: &CorpusSpec) -> Done<()> {
 
 /// A collection keeps the storage settings that it was created with.
 pub(super) async fn put_collection(conn: &mut Conn, spec: &CollectionSpec) -> Done<()> {
-    let known =
-        sqlx::query("SELECT 1 FROM collection WHERE id = ?").bind(&spec.id.0).fetch_optional(&mut *conn).await?;
+    let known = query("SELECT 1 FROM collection WHERE id = $1").bind(&spec.id.0).fetch_optional(conn).await?;
     if known.is_some() {
         let known = ledger::collection(conn, &spec.id).await?;
         if known.corpus != spec.corpus {
@@ -78,8 +76,8 @@ pub(super) async fn put_collection(conn: &mut Conn, spec: &CollectionSpec) -> Do
             .into());
         }
     }
-    sqlx::query(
-        "INSERT INTO collection (id, corpus, spec) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec",
+    query(
+        "INSERT INTO collection (id, corpus, spec) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET spec = excluded.spec",
     )
     .bind(&spec.id.0)
     .bind(&spec.corpus.0)
@@ -90,11 +88,11 @@ pub(super) async fn put_collection(conn: &mut Conn, spec: &CollectionSpec) -> Do
 }
 
 async fn insert(conn: &mut Conn, job: &NewJob, now: Millis) -> Done<()> {
-    sqlx::query(
+    query(
         "INSERT INTO job (id, name, spec, hash, corpus, collection, priority, max_tasks, state, stage, allow_delete, created)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
-    .bind(job.id.to_string())
+    .bind(job.id)
     .bind(&job.name)
     .bind(&job.spec)
     .bind(&job.hash)
@@ -106,7 +104,7 @@ async fn insert(conn: &mut Conn, job: &NewJob, now: Millis) -> Done<()> {
     .bind(Stage::Embed.name())
     .bind(job.allow_delete)
     .bind(now)
-    .execute(&mut *conn)
+    .execute(conn)
     .await?;
     for work in own_work(job) {
         let row = rows::insert(conn, &work, job.collection.model(), State::Pending, now).await?;
@@ -128,16 +126,16 @@ fn own_work(job: &NewJob) -> Vec<Work> {
 
 /// The job waits for a plan once more. Of its own tasks those that ended stay as they are: they may turn out to be done.
 async fn again(conn: &mut Conn, id: JobId, job: &NewJob, rules: &RetryRules) -> Done<()> {
-    sqlx::query(
-        "UPDATE job SET state = ?, stage = ?, ended = NULL, paused = 0, accept_dead = 0, allow_delete = ?, max_tasks = ?
-         WHERE id = ?",
+    query(
+        "UPDATE job SET state = $1, stage = $2, ended = NULL, paused = FALSE, accept_dead = FALSE, allow_delete = $3, max_tasks = $4
+         WHERE id = $5",
     )
     .bind(JobState::Submitted.name())
     .bind(Stage::Embed.name())
     .bind(job.allow_delete)
     .bind(job.max_tasks)
-    .bind(id.to_string())
-    .execute(&mut *conn)
+    .bind(id)
+    .execute(conn)
     .await?;
     for row in control::own_tasks(conn, id).await?.into_iter().filter(|row| row.task.state.is_open()) {
         rows::apply_all(conn, vec![row], &Event::Rewound, rules).await?;
@@ -146,15 +144,15 @@ async fn again(conn: &mut Conn, id: JobId, job: &NewJob, rules: &RetryRules) -> 
 }
 
 async fn cancel_others(conn: &mut Conn, id: JobId, name: &str) -> Done<Vec<JobId>> {
-    let found = sqlx::query(
-        "UPDATE job SET state = 'cancelling' WHERE name = ? AND id <> ? AND state IN ('submitted', 'running', 'blocked')
+    let found = query(
+        "UPDATE job SET state = 'cancelling' WHERE name = $1 AND id <> $2 AND state IN ('submitted', 'running', 'blocked')
          RETURNING id",
     )
     .bind(name)
-    .bind(id.to_string())
+    .bind(id)
     .fetch_all(conn)
     .await?;
-    let mut cancelled = found.iter().map(|row| rows::parsed(row, "id")).collect::<Done<Vec<JobId>>>()?;
+    let mut cancelled = found.iter().map(|row| row.get("id")).collect::<Done<Vec<JobId>>>()?;
     cancelled.sort_unstable();
     Ok(cancelled)
 }

@@ -1,7 +1,11 @@
 //! The ports, each method a transaction: what is done stands in the modules beside this one.
 
 use super::{
-    Fault, SqliteStore, Tell, advance, catalog, claim, control, ends, plan, publish, rows, sessions, submit, views,
+    Database, Fault, Lock, Store, Tell, advance, catalog, claim,
+    claim::Ask,
+    control,
+    ends::{self, End, Ending},
+    plan, publish, sessions, submit, views,
 };
 use async_trait::async_trait;
 use imagefleet_common::{
@@ -20,15 +24,15 @@ use imagefleet_common::{
 use std::time::Duration;
 use uuid::Uuid;
 
-/// One write transaction: `write!(store, Tell, "what is done", |conn| future)`.
+/// One transaction that writes: `write!(store, Lock, Tell, "what is done", |conn| future)`.
 macro_rules! write {
-    ($store:expr, $tell:expr, $doing:expr, |$conn:ident| $body:expr) => {{
+    ($store:expr, $lock:expr, $tell:expr, $doing:expr, |$conn:ident| $body:expr) => {{
         let done = async {
-            let mut tx = $store.begin().await?;
-            let $conn = &mut *tx;
+            let mut conn = $store.database.begin($lock).await?;
+            let $conn = &mut conn;
             let done = $body.await?;
             let tell = $tell(&done);
-            $store.commit(tx, tell).await?;
+            $store.commit(conn, tell).await?;
             Ok::<_, Fault>(done)
         };
         done.await.map_err(|fault| fault.doing($doing))
@@ -39,8 +43,8 @@ macro_rules! write {
 macro_rules! read {
     ($store:expr, $doing:expr, |$conn:ident| $body:expr) => {{
         let done = async {
-            let mut tx = $store.snapshot().await?;
-            let $conn = &mut *tx;
+            let mut conn = $store.database.snapshot().await?;
+            let $conn = &mut conn;
             $body.await
         };
         done.await.map_err(|fault: Fault| fault.doing($doing))
@@ -55,47 +59,45 @@ fn never<T>(_: &T) -> Tell {
     Tell::Nobody
 }
 
-fn if_done(written: &Written) -> Tell {
-    match written {
-        Written::Done => Tell::Everyone,
-        Written::Stale => Tell::Nobody,
-    }
+/// Nothing follows from stale writes alone.
+fn if_written(written: &Vec<Written>) -> Tell {
+    if written.contains(&Written::Done) { Tell::Everyone } else { Tell::Nobody }
 }
 
-fn if_granted(claim: &Claim) -> Tell {
-    match claim {
-        Claim::Granted(_) => Tell::Everyone,
-        Claim::Refused(_) | Claim::SessionGone => Tell::Nobody,
-    }
+/// A claim makes room in the window.
+fn if_granted(claims: &Vec<Claim>) -> Tell {
+    let granted = claims.iter().any(|claim| matches!(claim, Claim::Granted(_)));
+    if granted { Tell::Everyone } else { Tell::Nobody }
 }
 
 #[async_trait]
-impl Tasks for SqliteStore {
+impl<D: Database> Tasks for Store<D> {
     async fn queues(&self, republish_after: Duration) -> Result<Vec<QueueLoad>> {
         read!(self, "count the queues' tasks", |conn| publish::queues(conn, republish_after))
     }
 
     async fn mark(&self, queue: &Queue, limit: usize, token: Uuid, republish_after: Duration) -> Result<Vec<Message>> {
         let doing = || format!("mark tasks of queue {queue}");
-        write!(self, never, doing(), |conn| publish::mark(conn, queue, limit, token, republish_after))
+        write!(self, Lock::Publishing, never, doing(), |conn| publish::mark(conn, queue, limit, token, republish_after))
     }
 
     async fn published(&self, token: Uuid) -> Result<()> {
-        write!(self, never, "mark tasks as published", |conn| publish::published(conn, token))
+        write!(self, Lock::Nothing, never, "mark tasks as published", |conn| publish::published(conn, token))
     }
 
     async fn open_session(&self, session: &NewSession) -> Result<()> {
         let doing = || format!("open session {}", session.id);
-        write!(self, always, doing(), |conn| sessions::open(conn, session, &self.settings.retry))
+        write!(self, Lock::Structure, always, doing(), |conn| sessions::open(conn, session, &self.retry))
     }
 
     async fn beat(&self, session: SessionId) -> Result<Beat> {
-        write!(self, never, format!("extend the lease of session {session}"), |conn| sessions::beat(conn, session))
+        let doing = || format!("extend the lease of session {session}");
+        write!(self, Lock::Beat, never, doing(), |conn| sessions::beat(conn, session))
     }
 
     async fn close_session(&self, session: SessionId) -> Result<()> {
         let doing = || format!("close session {session}");
-        write!(self, always, doing(), |conn| sessions::close(conn, session, &self.settings.retry))
+        write!(self, Lock::Structure, always, doing(), |conn| sessions::close(conn, session, &self.retry))
     }
 
     async fn reap(&self) -> Result<Vec<SessionId>> {
@@ -103,50 +105,72 @@ impl Tasks for SqliteStore {
         if !read!(self, doing, |conn| sessions::any_expired(conn))? {
             return Ok(Vec::new());
         }
-        write!(self, always, doing, |conn| sessions::reap(conn, &self.settings.retry))
+        write!(self, Lock::Structure, always, doing, |conn| sessions::reap(conn, &self.retry))
     }
 
     async fn claim(&self, message: &Message, session: SessionId, claim: Uuid) -> Result<Claim> {
-        let doing = || format!("claim task {}", message.task);
-        let rules = &self.settings.retry;
-        write!(self, if_granted, doing(), |conn| claim::claim(conn, message, session, claim, rules))
+        let ask = Ask { message: *message, session, claim };
+        self.claims.call(ask, |asks| Box::pin(self.claim_together(asks))).await
     }
 
     async fn progress(&self, holding: Holding, done: u64) -> Result<Written> {
         let doing = || format!("note the progress of task {}", holding.task);
-        write!(self, never, doing(), |conn| ends::progress(conn, holding, done))
+        write!(self, Lock::Nothing, never, doing(), |conn| ends::progress(conn, holding, done))
     }
 
     async fn succeed(&self, holding: Holding, outcome: &Outcome) -> Result<Written> {
-        let doing = || format!("end task {}", holding.task);
-        write!(self, if_done, doing(), |conn| ends::succeed(conn, holding, outcome, &self.settings.retry))
+        self.end(Ending { holding, end: End::Succeeded(outcome.clone()) }).await
     }
 
     async fn fail(&self, holding: Holding, failure: &Failure) -> Result<Written> {
-        let doing = || format!("note the failure of task {}", holding.task);
-        write!(self, if_done, doing(), |conn| ends::fail(conn, holding, failure, &self.settings.retry))
+        self.end(Ending { holding, end: End::Failed(failure.clone()) }).await
     }
 
     async fn hand_back(&self, holding: Holding, delay: Duration) -> Result<Written> {
-        let doing = || format!("hand back task {}", holding.task);
-        write!(self, if_done, doing(), |conn| ends::hand_back(conn, holding, delay, &self.settings.retry))
+        self.end(Ending { holding, end: End::HandedBack(delay) }).await
     }
 
     async fn embed_again(&self, seal: Holding, chunk: ChunkRef) -> Result<bool> {
         let doing = || format!("have {chunk} embedded again");
-        write!(self, always, doing(), |conn| ends::embed_again(conn, seal, chunk, &self.settings.retry))
+        write!(self, Lock::Structure, always, doing(), |conn| ends::embed_again(conn, seal, chunk, &self.retry))
     }
 
     async fn now(&self) -> Result<Millis> {
-        read!(self, "read the database's clock", |conn| rows::now(conn))
+        read!(self, "read the database's clock", |conn| conn.now())
+    }
+}
+
+#[expect(private_bounds, reason = "a store is made by the modules of its databases alone")]
+impl<D: Database> Store<D> {
+    async fn claim_together(&self, asks: Vec<Ask>) -> Result<Vec<Claim>> {
+        let doing = || match &asks[..] {
+            [ask] => format!("claim task {}", ask.message.task),
+            asks => format!("claim {} tasks", asks.len()),
+        };
+        write!(self, Lock::Rows, if_granted, doing(), |conn| claim::claim(conn, &asks, &self.retry))
+    }
+
+    async fn end(&self, ending: Ending) -> Result<Written> {
+        match ending.end.lock() {
+            Lock::Rows => self.ends.call(ending, |endings| Box::pin(self.end_together(endings, Lock::Rows))).await,
+            lock => Ok(self.end_together(vec![ending], lock).await?.pop().unwrap_or(Written::Stale)),
+        }
+    }
+
+    async fn end_together(&self, endings: Vec<Ending>, lock: Lock) -> Result<Vec<Written>> {
+        let doing = || match &endings[..] {
+            [ending] => format!("end task {}", ending.holding.task),
+            endings => format!("end {} tasks", endings.len()),
+        };
+        write!(self, lock, if_written, doing(), |conn| ends::end(conn, &endings, &self.retry))
     }
 }
 
 #[async_trait]
-impl Jobs for SqliteStore {
+impl<D: Database> Jobs for Store<D> {
     async fn submit(&self, job: &NewJob) -> Result<Submitted> {
         let doing = || format!("submit job {:?}", job.name);
-        write!(self, always, doing(), |conn| submit::submit(conn, job, &self.settings.retry))
+        write!(self, Lock::Structure, always, doing(), |conn| submit::submit(conn, job, &self.retry))
     }
 
     async fn job(&self, job: JobId) -> Result<Option<JobView>> {
@@ -158,7 +182,12 @@ impl Jobs for SqliteStore {
     }
 
     async fn plan(&self, job: JobId, plan: &Plan) -> Result<Planned> {
-        write!(self, always, format!("plan job {job}"), |conn| plan::plan(conn, job, plan, &self.settings.retry))
+        write!(self, Lock::Structure, always, format!("plan job {job}"), |conn| plan::plan(
+            conn,
+            job,
+            plan,
+            &self.retry
+        ))
     }
 
     async fn advance(&self) -> Result<Vec<(JobId, Step)>> {
@@ -178,7 +207,7 @@ impl Jobs for SqliteStore {
 
     async fn control(&self, job: JobId, control: Control) -> Result<()> {
         let doing = || format!("control job {job} ({control:?})");
-        write!(self, always, doing(), |conn| control::control(conn, job, control, &self.settings.retry))?;
+        write!(self, Lock::Structure, always, doing(), |conn| control::control(conn, job, control, &self.retry))?;
         if control == Control::Cancel {
             self.cancel_tasks(job).await?;
         }
@@ -187,7 +216,7 @@ impl Jobs for SqliteStore {
 
     async fn repair(&self, job: JobId, chunks: &[ChunkRef]) -> Result<()> {
         let doing = || format!("repair job {job}");
-        write!(self, always, doing(), |conn| control::repair(conn, job, chunks, &self.settings.retry))
+        write!(self, Lock::Structure, always, doing(), |conn| control::repair(conn, job, chunks, &self.retry))
     }
 
     async fn progress(&self, job: JobId) -> Result<Progress> {
@@ -199,30 +228,31 @@ impl Jobs for SqliteStore {
     }
 }
 
-impl SqliteStore {
+#[expect(private_bounds, reason = "a store is made by the modules of its databases alone")]
+impl<D: Database> Store<D> {
     async fn advance_once(&self, job: JobId) -> Result<Option<Step>> {
         let tell = |step: &Option<Step>| if step.is_some() { Tell::Everyone } else { Tell::Nobody };
-        write!(self, tell, format!("advance job {job}"), |conn| advance::step(conn, job, &self.settings.retry))
+        write!(self, Lock::Structure, tell, format!("advance job {job}"), |conn| advance::step(conn, job, &self.retry))
     }
 
     async fn advance_cancelling(&self, job: JobId) -> Result<Option<Step>> {
         self.cancel_tasks(job).await?;
         let tell = |step: &Option<Step>| if step.is_some() { Tell::Everyone } else { Tell::Nobody };
-        write!(self, tell, format!("cancel job {job}"), |conn| advance::finish_cancelling(conn, job))
+        write!(self, Lock::Structure, tell, format!("cancel job {job}"), |conn| advance::finish_cancelling(conn, job))
     }
 
     /// In as many transactions as the job is large. Whatever is left when this is interrupted, `advance` does.
     async fn cancel_tasks(&self, job: JobId) -> Result<()> {
-        let rules = &self.settings.retry;
-        while write!(self, never, format!("cancel tasks of job {job}"), |conn| control::cancel_some(conn, job, rules))?
-        {
-        }
+        let rules = &self.retry;
+        while write!(self, Lock::Structure, never, format!("cancel tasks of job {job}"), |conn| control::cancel_some(
+            conn, job, rules
+        ))? {}
         Ok(())
     }
 }
 
 #[async_trait]
-impl Catalog for SqliteStore {
+impl<D: Database> Catalog for Store<D> {
     async fn corpus(&self, id: &CorpusId) -> Result<Option<CorpusSpec>> {
         read!(self, format!("look up corpus {id}"), |conn| catalog::corpus(conn, id))
     }
@@ -237,7 +267,7 @@ impl Catalog for SqliteStore {
 
     async fn adopt(&self, corpus: &CorpusSpec, collection: &CollectionSpec) -> Result<()> {
         let doing = || format!("take in collection {}", collection.id);
-        write!(self, never, doing(), |conn| catalog::adopt(conn, corpus, collection))
+        write!(self, Lock::Structure, never, doing(), |conn| catalog::adopt(conn, corpus, collection))
     }
 
     async fn shards(&self, corpus: &CorpusId) -> Result<Vec<Shard>> {
@@ -270,6 +300,6 @@ impl Catalog for SqliteStore {
 
     async fn swept(&self, corpus: &CorpusId, shard: i64) -> Result<()> {
         let doing = || format!("forget shard {shard} of corpus {corpus}");
-        write!(self, never, doing(), |conn| catalog::swept(conn, corpus, shard))
+        write!(self, Lock::Structure, never, doing(), |conn| catalog::swept(conn, corpus, shard))
     }
 }

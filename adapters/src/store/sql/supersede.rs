@@ -1,7 +1,8 @@
 //! A chunk whose object has changed: its task ends and its shard is listed again, in one transaction.
 
 use super::{
-    Conn, Done, ends,
+    Done, ends,
+    query::{Conn, query},
     rows::{self, TaskRow},
 };
 use imagefleet_common::{
@@ -9,7 +10,6 @@ use imagefleet_common::{
     task::{Event, Holder, RetryRules},
     work::{ChunkRef, Work},
 };
-use sqlx::Row;
 
 /// The change of a shard, counted since it was last planned, at which a person must look at it (protocol §5).
 const UNSTABLE: i64 = 3;
@@ -34,13 +34,12 @@ pub(super) async fn supersede(
         let _ = rows::apply(conn, row, &superseded, rules).await?;
         return ends::explain(conn, row, detail).await;
     };
-    let changes: i64 =
-        sqlx::query("UPDATE task SET supersessions = supersessions + 1 WHERE id = ? RETURNING supersessions")
-            .bind(list.id.to_string())
-            .fetch_one(&mut *conn)
-            .await?
-            .try_get(0)?;
-    let now = rows::now(conn).await?;
+    let changes: i64 = query("UPDATE task SET supersessions = supersessions + 1 WHERE id = $1 RETURNING supersessions")
+        .bind(list.id)
+        .fetch_one(conn)
+        .await?
+        .get("supersessions")?;
+    let now = conn.now().await?;
     if changes >= UNSTABLE {
         let dead = Event::Failed { holder, permanent: true, retry_after: None, now, jitter: 0.0 };
         let _ = rows::apply(conn, row, &dead, rules).await?;
@@ -49,10 +48,10 @@ pub(super) async fn supersede(
     let _ = rows::apply(conn, row, &superseded, rules).await?;
     // Whatever the next listing finds, it is not what was known: the shard is cut anew even where its objects are back
     // at what they were.
-    sqlx::query("UPDATE shard SET listing = listing || ' superseded' WHERE corpus = ? AND number = ?")
+    query("UPDATE shard SET listing = listing || ' superseded' WHERE corpus = $1 AND number = $2")
         .bind(&corpus)
         .bind(chunk.shard)
-        .execute(&mut *conn)
+        .execute(conn)
         .await?;
     let _ = rows::apply(conn, &mut list, &Event::Reopened { now }, rules).await?;
     rows::cancel_unless_wanted(conn, &mut list, rules).await?;

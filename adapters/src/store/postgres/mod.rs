@@ -1,0 +1,225 @@
+//! Tasks, jobs and the catalog in one schema of a Postgres database, for any number of processes.
+//!
+//! Transactions run side by side at READ COMMITTED; what each must be alone with is an advisory lock that ends with it:
+//! shared by those that only change tasks' rows (each locked when it is read), exclusive for those that change which
+//! tasks there are or which may run. The lock is taken by the transaction's first statement, so that every later one
+//! sees what the locks before it have committed. Locks are of the schema: fleets in one database don't wait for each
+//! other.
+//!
+//! Whoever waits for a change is told by NOTIFY, on a connection of its own after the commit: inside a transaction it
+//! would make commits wait for each other. A notification that is lost costs the second until the next look.
+
+mod listen;
+mod migrations;
+
+use super::sql::{
+    Database, Done, Lock, Store,
+    fault::Fault,
+    query::{Conn, Db},
+};
+use async_trait::async_trait;
+use imagefleet_common::{
+    Error,
+    error::{Context, Result},
+    ids::content_hash,
+    task::RetryRules,
+};
+pub use migrations::Migrated;
+use sqlx::{
+    ConnectOptions, PgPool, Row,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::{fmt, str::FromStr, time::Duration};
+use tokio::sync::watch;
+
+#[derive(Clone)]
+pub struct Settings {
+    /// `postgres://user:password@host:port/database`, with `sslmode=verify-full` and `sslrootcert` where TLS is wanted.
+    pub url: String,
+    /// The schema; the name of the fleet.
+    pub namespace: String,
+    /// Connections that this process opens at most, besides one that beats and one that listens.
+    pub connections: u32,
+    pub retry: RetryRules,
+}
+
+impl fmt::Debug for Settings {
+    /// The URL may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, namespace, connections, retry } = self;
+        f.debug_struct("Settings")
+            .field("namespace", namespace)
+            .field("connections", connections)
+            .field("retry", retry)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    pub fn new(url: impl Into<String>, namespace: impl Into<String>) -> Self {
+        Self { url: url.into(), namespace: namespace.into(), connections: 8, retry: RetryRules::default() }
+    }
+
+    fn options(&self) -> Result<PgConnectOptions> {
+        let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| self.url.starts_with(scheme));
+        // A cause would repeat the URL with its password.
+        let options = PgConnectOptions::from_str(&self.url).ok().filter(|_| is_postgres).ok_or_else(|| {
+            Error::permanent("read the database's URL: expected postgres://user:password@host:port/name")
+        })?;
+        let is_name = |name: &str| {
+            name.len() <= 40
+                && name.starts_with(|first: char| first.is_ascii_lowercase())
+                && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        };
+        if !is_name(&self.namespace) {
+            return Err(Error::permanent(format!(
+                "use the namespace {:?}: expected up to 40 of a-z, 0-9 and _, the first a letter",
+                self.namespace
+            )));
+        }
+        Ok(options
+            .application_name(&format!("imagefleet {}", self.namespace))
+            .options([
+                ("search_path", self.namespace.as_str()),
+                // A server whose other end is gone, or whose answer takes for ever, lets go of its locks.
+                ("tcp_keepalives_idle", "10"),
+                ("tcp_keepalives_interval", "5"),
+                ("tcp_keepalives_count", "3"),
+                ("idle_in_transaction_session_timeout", "60s"),
+                ("statement_timeout", "60s"),
+            ])
+            .statement_cache_capacity(256)
+            .disable_statement_logging())
+    }
+
+    /// For errors: where the database is, without who asks.
+    fn place(&self) -> String {
+        match PgConnectOptions::from_str(&self.url) {
+            Ok(options) => {
+                let database = options.get_database().unwrap_or_default();
+                format!("{}:{}/{database}, schema {}", options.get_host(), options.get_port(), self.namespace)
+            }
+            Err(_) => format!("schema {}", self.namespace),
+        }
+    }
+}
+
+/// Implements `Tasks`, `Jobs` and `Catalog`.
+pub type PostgresStore = Store<Postgres>;
+
+pub struct Postgres {
+    pool: PgPool,
+    /// One connection, made by the runtime that beats: no other work delays a beat.
+    beats: PgPool,
+    /// The schema's locks.
+    locks: i32,
+    changes: listen::Changes,
+}
+
+/// What an advisory lock is for; the second half of its key.
+#[derive(Clone, Copy)]
+enum LockKind {
+    Structure = 1,
+    Publishing = 2,
+    Migration = 3,
+}
+
+impl PostgresStore {
+    /// Connects to a schema whose tables are there. Permanent error where they are not, or are of a version that this
+    /// program does not know.
+    pub async fn connect(settings: Settings) -> Result<Self> {
+        let options = settings.options()?;
+        let doing = || format!("connect to Postgres at {}", settings.place());
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options.clone())
+            .await
+            .map_err(|error| Fault::from(error).doing(doing()))?;
+        migrations::check(&pool, &settings.namespace).await.map_err(|error| error.doing(doing()))?;
+        let beats = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_lazy_with(options.clone());
+        let changes = listen::Changes::start(options, &settings.namespace);
+        let locks = lock_key(&settings.namespace);
+        Ok(Self::new(Postgres { pool, beats, locks, changes }, settings.retry))
+    }
+
+    /// Makes the schema and its tables, or brings them up to date. Any number may ask at once.
+    pub async fn migrate(settings: &Settings) -> Result<Migrated> {
+        let doing = || format!("migrate Postgres at {}", settings.place());
+        let mut connection = settings.options()?.connect().await.map_err(|error| Fault::from(error).doing(doing()))?;
+        migrations::run(&mut connection, &settings.namespace).await.map_err(|error| error.doing(doing()))
+    }
+
+    /// Counts what was heard of commits, by any process, after which there may be something to publish, to advance or to
+    /// show.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.database.changes.subscribe()
+    }
+
+    /// The server's version, for people.
+    pub async fn version(&self) -> Result<String> {
+        let doing = || "ask Postgres for its version".to_owned();
+        let row = sqlx::query("SHOW server_version").fetch_one(&self.database.pool).await.transient(doing)?;
+        row.try_get(0).permanent(doing)
+    }
+
+    pub async fn close(&self) {
+        self.database.changes.stop();
+        self.database.beats.close().await;
+        self.database.pool.close().await;
+    }
+}
+
+/// The first half of the schema's lock keys. Two schemas with one key would wait for each other, no more.
+fn lock_key(namespace: &str) -> i32 {
+    let hash = content_hash(namespace.as_bytes());
+    u32::from_str_radix(&hash[..8], 16).map_or(0, u32::cast_signed)
+}
+
+#[async_trait]
+impl Database for Postgres {
+    async fn begin(&self, lock: Lock) -> Done<Conn> {
+        use LockKind::{Publishing, Structure};
+        let pool = if lock == Lock::Beat { &self.beats } else { &self.pool };
+        let mut tx = pool.begin().await?;
+        // Functions of one list are called from left to right: the clock is read when the locks are held.
+        let row = match lock {
+            Lock::Nothing | Lock::Beat => sqlx::query(concat!("SELECT ", clock!())),
+            Lock::Rows => sqlx::query(concat!("SELECT pg_advisory_xact_lock_shared($1, $2), ", clock!()))
+                .bind(self.locks)
+                .bind(Structure as i32),
+            Lock::Publishing => sqlx::query(concat!(
+                "SELECT pg_advisory_xact_lock_shared($1, $2), pg_advisory_xact_lock($1, $3), ",
+                clock!()
+            ))
+            .bind(self.locks)
+            .bind(Structure as i32)
+            .bind(Publishing as i32),
+            Lock::Structure => sqlx::query(concat!("SELECT pg_advisory_xact_lock($1, $2), ", clock!()))
+                .bind(self.locks)
+                .bind(Structure as i32),
+        }
+        .fetch_one(&mut *tx)
+        .await?;
+        let now = row.try_get("now")?;
+        Ok(Conn { db: Db::Postgres(tx), now: Some(now) })
+    }
+
+    async fn snapshot(&self) -> Done<Conn> {
+        Ok(Conn::new(Db::Postgres(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?)))
+    }
+
+    fn tell(&self) {
+        self.changes.tell();
+    }
+}
+
+macro_rules! clock {
+    () => {
+        "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS now"
+    };
+}
+use clock;
