@@ -7,6 +7,7 @@
 pub mod durable;
 mod walk;
 
+use super::path::{checked, checked_prefix};
 use async_trait::async_trait;
 use bytes::Bytes;
 use imagefleet_common::{
@@ -66,10 +67,7 @@ impl FsObjects {
 #[async_trait]
 impl Objects for FsObjects {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page> {
-        if !prefix.is_empty() {
-            checked(prefix.strip_suffix('/').unwrap_or(prefix))?;
-        }
-        let (prefix, after) = (prefix.to_owned(), after.unwrap_or_default().to_owned());
+        let (prefix, after) = (checked_prefix(prefix)?.to_owned(), after.unwrap_or_default().to_owned());
         self.blocking(move |shared| shared.list(prefix, after)).await
     }
 
@@ -188,15 +186,6 @@ impl Shared {
             }
         }
         durable::write(file, bytes)
-    }
-}
-
-/// A path that stays below the root: not empty, relative, without `.`, `..`, empty parts or NUL.
-fn checked(path: &str) -> Result<&str> {
-    let wrong = |part: &str| matches!(part, "" | "." | "..") || part.contains('\0');
-    match path.split('/').any(wrong) {
-        true => Err(Error::permanent(format!("{path:?} is no path of an object"))),
-        false => Ok(path),
     }
 }
 

@@ -1,1 +1,3 @@
-//! Servers that tests run against.
+//! Servers that tests run against, and that `scripts/services` starts.
+
+pub mod s3;
