@@ -15,6 +15,7 @@ mod operations;
 mod uploads;
 
 pub use faults::{Call, Fault, Faults};
+pub use files::FOLDER_FILE;
 
 use files::Files;
 use hyper_util::{

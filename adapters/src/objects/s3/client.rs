@@ -82,3 +82,29 @@ async fn certificates(file: &Path) -> Result<Vec<u8>> {
         false => Ok(pem),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::s3::Keys;
+    use aws_sdk_s3::presigning::PresigningConfig;
+    use std::time::Duration;
+
+    /// Where a request for an odd key goes.
+    async fn url(path_style: bool) -> String {
+        let keys = Keys { id: "id".to_owned(), secret: "secret".to_owned() };
+        let endpoint = Some("http://s3.example:9000/".to_owned());
+        let settings = Settings { path_style, endpoint, keys: Some(keys), ..Settings::new("bucket") };
+        let client = connect(&settings).await.expect("the settings are right");
+        let request = client.get_object().bucket("bucket").key("a/b +%#?é");
+        let limit = PresigningConfig::expires_in(Duration::from_secs(60)).expect("a minute is a time");
+        let signed = request.presigned(limit).await.expect("the request is signed");
+        signed.uri().split_once('?').expect("the signature is in the query").0.to_owned()
+    }
+
+    #[tokio::test]
+    async fn the_bucket_is_a_part_of_the_host_or_of_the_path() {
+        assert_eq!(url(false).await, "http://bucket.s3.example:9000/a/b%20%2B%25%23%3F%C3%A9");
+        assert_eq!(url(true).await, "http://s3.example:9000/bucket/a/b%20%2B%25%23%3F%C3%A9");
+    }
+}

@@ -24,7 +24,7 @@ use tokio::{fs, io::AsyncWriteExt, task::spawn_blocking};
 /// Holds what is being written; no bucket may be named so.
 const UNFINISHED: &str = ".unfinished";
 /// The file that stands for an object whose key ends in `/`.
-const FOLDER: &str = ".folder-object";
+pub const FOLDER_FILE: &str = ".folder-object";
 
 #[derive(Clone)]
 pub(super) struct Files {
@@ -57,7 +57,7 @@ impl Files {
     }
 
     pub(super) fn object(&self, bucket: &str, key: &str) -> S3Result<PathBuf> {
-        let path = key.strip_suffix('/').map_or_else(|| key.to_owned(), |folder| format!("{folder}/{FOLDER}"));
+        let path = key.strip_suffix('/').map_or_else(|| key.to_owned(), |folder| format!("{folder}/{FOLDER_FILE}"));
         if path.split('/').any(|part| matches!(part, "" | "." | "..") || part.contains('\0')) {
             return Err(s3_error!(InvalidArgument, "a key with empty parts, `.` or `..` has no file"));
         }
@@ -118,7 +118,7 @@ impl Files {
                         folders.push(format!("{folder}{name}/"));
                         continue;
                     }
-                    let key = if name == FOLDER { folder.clone() } else { format!("{folder}{name}") };
+                    let key = if name == FOLDER_FILE { folder.clone() } else { format!("{folder}{name}") };
                     if key.starts_with(&prefix) {
                         found.push(Found { key, file: entry.path() });
                     }
