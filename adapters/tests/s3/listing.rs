@@ -2,6 +2,7 @@ use crate::running::{Running, put};
 use bytes::Bytes;
 use imagefleet_adapters::objects::s3::{S3Objects, Settings};
 use imagefleet_common::ports::objects::{Objects, Pinned, list_all};
+use imagefleet_test_services::s3::Fault;
 
 async fn paths(objects: &dyn Objects, prefix: &str) -> Vec<String> {
     list_all(objects, prefix).await.unwrap().into_iter().map(|object| object.path).collect()
@@ -33,6 +34,18 @@ async fn a_page_of_folders_only_does_not_end_a_listing() {
     let objects = server.objects().await;
     put(&objects, "z", b"x").await;
     assert_eq!(paths(&objects, "").await, ["z"]);
+}
+
+/// A bucket in no order could not be listed page by page without leaving something out.
+#[tokio::test]
+async fn a_bucket_that_is_not_listed_in_order_is_refused() {
+    let server = Running::start().await;
+    let objects = server.objects().await;
+    put(&objects, "a", b"x").await;
+    put(&objects, "b", b"x").await;
+    server.faults.once("ListObjectsV2", Fault::Backwards);
+    let error = objects.list("", None).await.unwrap_err();
+    assert!(error.is_permanent() && error.to_string().contains("not listed in byte order"), "{error}");
 }
 
 #[tokio::test]

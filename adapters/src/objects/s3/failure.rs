@@ -1,12 +1,13 @@
 //! What a request that failed means for its caller.
 
 use super::settings::Settings;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
 use imagefleet_common::error::Error;
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, io, time::Duration};
 
 /// A request that failed: what the server said, and the error that its caller gets where it makes no other use of it.
 pub(super) struct Failure {
@@ -21,8 +22,9 @@ impl From<Failure> for Error {
     }
 }
 
-/// Codes under which a server that is busy or was interrupted asks to be asked again, whatever the status.
-const BUSY: [&str; 11] = [
+/// Codes that say "ask again", whatever the status: the server is busy, or was interrupted, or someone removed the parts
+/// of an upload.
+const AGAIN: [&str; 12] = [
     "SlowDown",
     "ServiceUnavailable",
     "InternalError",
@@ -34,6 +36,7 @@ const BUSY: [&str; 11] = [
     "OperationAborted",
     "IncompleteBody",
     "BadDigest",
+    "NoSuchUpload",
 ];
 
 impl Failure {
@@ -81,7 +84,7 @@ fn error(settings: &Settings, doing: &str, answer: &HttpResponse, code: &str, sa
     let Settings { bucket, region, .. } = settings;
     let header = |name: &str| answer.headers().get(name);
     let status = answer.status().as_u16();
-    if BUSY.contains(&code) || matches!(status, 307 | 408 | 409 | 429 | 500 | 502..) {
+    if AGAIN.contains(&code) || matches!(status, 307 | 408 | 409 | 429 | 500 | 502..) {
         let error = Error::transient(format!("{doing}: the server asks to try again ({said})"));
         return match header("retry-after").and_then(|seconds| seconds.parse().ok()) {
             Some(seconds) => error.retry_after(Duration::from_secs(seconds)),
@@ -116,20 +119,44 @@ fn error(settings: &Settings, doing: &str, answer: &HttpResponse, code: &str, sa
 
 /// No answer came: the network's failure, unless credentials or certificates are to blame.
 fn unanswered<E: StdError + Send + Sync + 'static>(doing: &str, failed: SdkError<E>) -> Error {
-    let mut cause = Some(&failed as &dyn StdError);
-    let mut chain = String::new();
-    while let Some(error) = cause {
-        chain += &error.to_string();
-        cause = error.source();
+    let mut next = Some(&failed as &(dyn StdError + 'static));
+    let mut blamed = Blamed::Network;
+    while let Some(cause) = next {
+        blamed = match (cause.downcast_ref::<CredentialsError>(), cause.downcast_ref::<io::Error>()) {
+            (Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)), _) => {
+                Blamed::NoCredentials
+            }
+            (Some(_), _) => Blamed::Provider,
+            (_, Some(error)) if is_about_a_certificate(error) => Blamed::Certificate,
+            _ => blamed,
+        };
+        next = cause.source();
     }
-    let remedy = if chain.contains("no providers in chain provided credentials") {
-        "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role, or anonymous=true"
-    } else if chain.contains("invalid peer certificate") {
-        "the server's certificate is not trusted: name its authority with ca_file="
-    } else if matches!(failed, SdkError::ConstructionFailure(_)) {
-        "no request can be made of this"
-    } else {
-        return Error::transient(doing).because(failed);
-    };
-    Error::permanent(format!("{doing}: {remedy}")).because(failed)
+    match blamed {
+        Blamed::Network if matches!(failed, SdkError::ConstructionFailure(_)) => Error::permanent(doing),
+        Blamed::Network => Error::transient(doing),
+        Blamed::Provider => Error::transient(format!("{doing}: credentials could not be got ({KEYS_REMEDY})")),
+        Blamed::NoCredentials => Error::permanent(format!("{doing}: there are no credentials ({KEYS_REMEDY})")),
+        Blamed::Certificate => {
+            let remedy = "name its authority with ca_file=";
+            Error::permanent(format!("{doing}: the server's certificate is not trusted ({remedy})"))
+        }
+    }
+    .because(failed)
+}
+
+enum Blamed {
+    Network,
+    NoCredentials,
+    Provider,
+    Certificate,
+}
+
+const KEYS_REMEDY: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role; \
+                           a public bucket wants anonymous=true";
+
+/// An I/O error shows the source of what it wraps, and not what it wraps.
+fn is_about_a_certificate(error: &io::Error) -> bool {
+    let wrapped = error.get_ref().and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>());
+    matches!(wrapped, Some(rustls::Error::InvalidCertificate(_)))
 }

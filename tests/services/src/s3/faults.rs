@@ -61,6 +61,8 @@ pub enum Fault {
     Flipped,
     /// Of a GET: `If-Match` is not looked at.
     Unpinned,
+    /// Of a listing: the page's objects come in the opposite order.
+    Backwards,
 }
 
 type Rule = Box<dyn FnMut(&Call) -> Option<Fault> + Send>;

@@ -1,7 +1,7 @@
 //! The operations that an object store needs.
 
 use super::{
-    faults::{Call, Faults, body},
+    faults::{Call, Fault, Faults, body},
     files::{self, Files, is_absent, tag},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -69,7 +69,7 @@ impl S3 for Store {
         let (file, told) = files::open(self.files.object(&bucket, &key)?).await?;
         let e_tag = tag(&told);
         if let Some(ETagCondition::ETag(wanted)) = if_match
-            && fault != Some(super::Fault::Unpinned)
+            && fault != Some(Fault::Unpinned)
             && !wanted.strong_cmp(&e_tag)
         {
             return Err(s3_error!(PreconditionFailed));
@@ -117,6 +117,9 @@ impl S3 for Store {
                 last_modified: modified(&told),
                 ..Default::default()
             });
+        }
+        if fault == Some(Fault::Backwards) {
+            contents.reverse();
         }
         let next = found.get(first + page).and_then(|_| found.get(first + page - 1));
         let output = ListObjectsV2Output {
