@@ -248,3 +248,17 @@ fn size_of(doing: &str, size: Option<i64>) -> Result<u64> {
     let size = size.and_then(|size| u64::try_from(size).ok());
     size.ok_or_else(|| Error::permanent(format!("{doing}: the server names no size")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_compared_without_the_quotes_that_some_answers_have() {
+        let tag = |etag| tag_of("look", Some(etag)).expect("there is a tag");
+        assert_eq!(tag("\"abc-2\""), tag("abc-2"));
+        assert_eq!(quoted(&tag("\"abc-2\"")), "\"abc-2\"");
+        assert_eq!(quoted(&tag("W/\"abc\"")), "W/\"abc\"", "a weak tag is sent back as it came");
+        assert!(tag_of("look", None).is_err());
+    }
+}

@@ -42,9 +42,11 @@ async fn an_upload_that_fails_leaves_the_object_as_it_was_and_nothing_else() {
     let server = Running::start().await;
     let objects = server.objects().await;
     put(&objects, "large", b"small").await;
-    for (operation, fault) in
-        [("UploadPart", Fault::Refused(403, "AccessDenied", None)), ("CompleteMultipartUpload", Fault::SlowDown(None))]
-    {
+    for (operation, fault) in [
+        ("UploadPart", Fault::Refused(403, "AccessDenied", None)),
+        ("CompleteMultipartUpload", Fault::SlowDown(None)),
+        ("CompleteMultipartUpload", Fault::Refused(404, "NoSuchUpload", None)),
+    ] {
         server.faults.once(operation, fault);
         let error = objects.put("large", large()).await.unwrap_err();
         assert_eq!(error.is_permanent(), operation == "UploadPart", "{error}");

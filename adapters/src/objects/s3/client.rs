@@ -87,24 +87,57 @@ async fn certificates(file: &Path) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::objects::s3::Keys;
-    use aws_sdk_s3::presigning::PresigningConfig;
-    use std::time::Duration;
+    use aws_sdk_s3::{
+        config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut},
+        error::BoxError,
+    };
+    use imagefleet_test_services::s3::{Faults, KEY_ID, SECRET, Server};
+    use tokio::net::TcpListener;
 
-    /// Where a request for an odd key goes.
-    async fn url(path_style: bool) -> String {
-        let keys = Keys { id: "id".to_owned(), secret: "secret".to_owned() };
-        let endpoint = Some("http://s3.example:9000/".to_owned());
-        let settings = Settings { path_style, endpoint, keys: Some(keys), ..Settings::new("bucket") };
-        let client = connect(&settings).await.expect("the settings are right");
-        let request = client.get_object().bucket("bucket").key("a/b +%#?é");
-        let limit = PresigningConfig::expires_in(Duration::from_secs(60)).expect("a minute is a time");
-        let signed = request.presigned(limit).await.expect("the request is signed");
-        signed.uri().split_once('?').expect("the signature is in the query").0.to_owned()
+    const HOST: &str = "s3.example:9000";
+
+    /// Sends what is addressed to any host to this address: what a name server would do.
+    #[derive(Debug)]
+    struct Resolved(String);
+
+    impl Intercept for Resolved {
+        fn name(&self) -> &'static str {
+            "Resolved"
+        }
+
+        fn modify_before_transmit(
+            &self,
+            context: &mut BeforeTransmitInterceptorContextMut<'_>,
+            _: &RuntimeComponents,
+            _: &mut ConfigBag,
+        ) -> Result<(), BoxError> {
+            let request = context.request_mut();
+            let uri = request.uri().to_owned();
+            let host = uri.split('/').nth(2).ok_or("the URI names a host")?.to_owned();
+            request.set_uri(uri.replacen(&host, &self.0, 1))?;
+            request.headers_mut().insert("host", host);
+            Ok(())
+        }
     }
 
     #[tokio::test]
     async fn the_bucket_is_a_part_of_the_host_or_of_the_path() {
-        assert_eq!(url(false).await, "http://bucket.s3.example:9000/a/b%20%2B%25%23%3F%C3%A9");
-        assert_eq!(url(true).await, "http://s3.example:9000/bucket/a/b%20%2B%25%23%3F%C3%A9");
+        let root = tempfile::tempdir().expect("a folder for the server");
+        std::fs::create_dir(root.path().join("bucket")).expect("a bucket");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let faults = Faults::default();
+        let server = Server::new(root.path().into()).domain(HOST).faults(faults.clone());
+        tokio::spawn(server.serve(listener));
+        for (path_style, host) in [(false, "bucket.s3.example:9000"), (true, HOST)] {
+            let keys = Keys { id: KEY_ID.to_owned(), secret: SECRET.to_owned() };
+            let endpoint = Some(format!("http://{HOST}/"));
+            let settings = Settings { path_style, endpoint, keys: Some(keys), ..Settings::new("bucket") };
+            let client = connect(&settings).await.expect("the settings are right");
+            let request = client.put_object().bucket("bucket").key("a/b +%#?é").customize();
+            request.interceptor(Resolved(address.clone())).send().await.expect("the object is put");
+            let call = faults.take_calls().pop().expect("the server was asked");
+            assert_eq!((call.host.as_str(), call.key.as_str()), (host, "a/b +%#?é"));
+        }
     }
 }
