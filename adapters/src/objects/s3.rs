@@ -203,11 +203,6 @@ async fn take(
     }
     let wanted = usize::try_from(range.end - range.start).permanent(|| doing.to_owned())?;
     let unlike = |got: usize| Error::transient(format!("{doing}: {got} bytes came and {wanted} were asked for"));
-    if let Some(length) =
-        answer.content_length().and_then(|length| usize::try_from(length).ok()).filter(|length| *length != wanted)
-    {
-        return Err(unlike(length));
-    }
     let mut bytes = BytesMut::with_capacity(wanted);
     loop {
         let Ok(next) = tokio::time::timeout(patience, answer.body.try_next()).await else {

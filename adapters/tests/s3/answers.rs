@@ -11,20 +11,22 @@ use imagefleet_common::{
 };
 use imagefleet_test_services::s3::Fault;
 use std::{sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+/// Longer than the server takes, on a busy machine too.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// The error of a read of ten bytes whose answer goes wrong; asked again, it is right.
 async fn read_with(fault: Fault) -> Error {
     let server = Running::start().await;
-    let settings = Settings {
-        header_timeout: Duration::from_millis(300),
-        body_timeout: Duration::from_millis(300),
-        ..server.settings()
-    };
-    let objects = S3Objects::open(settings).await.unwrap();
+    let settings = Settings { header_timeout: SHORT, body_timeout: SHORT, ..server.settings() };
+    let (impatient, objects) = (S3Objects::open(settings).await.unwrap(), server.objects().await);
     let listed = put(&objects, "a", b"0123456789").await;
     server.faults.once("GetObject", fault);
-    let error = ends(objects.read("a", &listed.etag, 0..10)).await.expect_err("the answer is not what was asked for");
+    let error = ends(impatient.read("a", &listed.etag, 0..10)).await.expect_err("the answer is not what was asked for");
     assert_eq!(objects.read("a", &listed.etag, 0..10).await.unwrap(), "0123456789");
     eprintln!("{error}");
     error
@@ -54,12 +56,12 @@ async fn a_body_of_no_declared_length_that_is_short_or_long_is_asked_for_again()
 
 #[tokio::test]
 async fn an_answer_that_does_not_begin_is_given_up() {
-    assert_transient(&read_with(Fault::Silent).await, "no answer within 300ms");
+    assert_transient(&read_with(Fault::Silent).await, "no answer within 1s");
 }
 
 #[tokio::test]
 async fn a_body_that_stops_is_given_up() {
-    assert_transient(&read_with(Fault::Stalled(4)).await, "nothing came for 300ms after 4 bytes of 10");
+    assert_transient(&read_with(Fault::Stalled(4)).await, "nothing came for 1s after 4 bytes of 10");
 }
 
 #[tokio::test]
@@ -69,6 +71,23 @@ async fn a_busy_server_is_asked_again_when_it_says() {
     let error = read_with(Fault::SlowDown(None)).await;
     assert_eq!(error.next(), Next::Retry { after: None }, "{error}");
     assert_transient(&read_with(Fault::Lost).await, "500 InternalError");
+}
+
+#[tokio::test]
+async fn a_listing_that_is_cut_off_is_asked_for_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = Settings {
+        endpoint: Some(format!("http://{}", listener.local_addr().unwrap())),
+        ..Running::start().await.settings()
+    };
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read(&mut [0; 4_096]).await.unwrap();
+        let begun = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n<ListBucketResult><IsTruncated>false</Is";
+        stream.write_all(begun).await.unwrap();
+    });
+    let error = S3Objects::open(settings).await.unwrap().list("", None).await.unwrap_err();
+    assert_transient(&error, "list s3://bucket/: ");
 }
 
 #[tokio::test]

@@ -40,14 +40,12 @@ impl Running {
         Self { address, faults, root, serving }
     }
 
-    /// Of the bucket, with timeouts for which a test can wait.
+    /// Of the bucket.
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             endpoint: Some(format!("http://{}", self.address)),
             path_style: true,
             keys: Some(Keys { id: KEY_ID.to_owned(), secret: SECRET.to_owned() }),
-            header_timeout: Duration::from_secs(2),
-            body_timeout: Duration::from_secs(2),
             ..Settings::new("bucket")
         }
     }

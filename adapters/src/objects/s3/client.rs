@@ -53,9 +53,6 @@ pub(super) async fn connect(settings: &Settings) -> Result<Client> {
     if let Some(endpoint) = &settings.endpoint {
         config = config.endpoint_url(endpoint.trim_end_matches('/'));
     }
-    if settings.anonymous {
-        config = config.allow_no_auth();
-    }
     Ok(Client::from_conf(config.build()))
 }
 

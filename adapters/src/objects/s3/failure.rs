@@ -60,6 +60,10 @@ impl Failure {
             (Some(code), None) => format!("{status} {code}"),
             (None, _) => status.to_string(),
         };
+        // The answer was cut off: what it began with makes no sense.
+        if code.is_none() && answer.status().is_success() {
+            return Self { status: None, code, error: Error::transient(doing).because(failed) };
+        }
         let error = error(settings, doing, answer, code.as_deref().unwrap_or_default(), &said);
         Self { status: Some(status), code, error }
     }
@@ -122,13 +126,13 @@ fn unanswered<E: StdError + Send + Sync + 'static>(doing: &str, failed: SdkError
     let mut next = Some(&failed as &(dyn StdError + 'static));
     let mut blamed = Blamed::Network;
     while let Some(cause) = next {
-        blamed = match (cause.downcast_ref::<CredentialsError>(), cause.downcast_ref::<io::Error>()) {
-            (Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)), _) => {
+        blamed = match cause.downcast_ref::<CredentialsError>() {
+            Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) => {
                 Blamed::NoCredentials
             }
-            (Some(_), _) => Blamed::Provider,
-            (_, Some(error)) if is_about_a_certificate(error) => Blamed::Certificate,
-            _ => blamed,
+            Some(_) => Blamed::Provider,
+            None if is_about_a_certificate(cause) => Blamed::Certificate,
+            None => blamed,
         };
         next = cause.source();
     }
@@ -156,7 +160,10 @@ const KEYS_REMEDY: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a pr
                            a public bucket wants anonymous=true";
 
 /// An I/O error shows the source of what it wraps, and not what it wraps.
-fn is_about_a_certificate(error: &io::Error) -> bool {
-    let wrapped = error.get_ref().and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>());
-    matches!(wrapped, Some(rustls::Error::InvalidCertificate(_)))
+fn is_about_a_certificate(error: &(dyn StdError + 'static)) -> bool {
+    match (error.downcast_ref::<rustls::Error>(), error.downcast_ref::<io::Error>()) {
+        (Some(rustls::Error::InvalidCertificate(_)), _) => true,
+        (_, Some(io)) => io.get_ref().is_some_and(|wrapped| is_about_a_certificate(wrapped)),
+        _ => false,
+    }
 }

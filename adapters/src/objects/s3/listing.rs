@@ -37,11 +37,10 @@ impl S3Objects {
                 return Err(Error::permanent(format!("{doing}: {path:?} comes too late: the {why}")));
             }
             last = Some(path.to_owned());
-            if path.is_empty() || path.ends_with('/') {
-                continue;
-            }
             if !is_path(path) {
-                tracing::warn!(bucket, key, "left out of a listing: the key has empty parts, `.` or `..`");
+                if !path.is_empty() && !path.ends_with('/') {
+                    tracing::warn!(bucket, key, "left out of a listing: the key has empty parts, `.` or `..`");
+                }
                 continue;
             }
             let etag = tag_of(&doing, object.e_tag())?;

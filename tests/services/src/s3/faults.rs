@@ -55,7 +55,8 @@ pub enum Fault {
     Stalled(usize),
     /// Of a GET: a whole answer of so many bytes of the range.
     Part(usize),
-    /// Of a GET: a body of so many bytes more (zeros) or fewer than the range, whose length the head leaves open.
+    /// Of a GET: a body whose length the head leaves open, of so many bytes fewer than the range; or of so many more
+    /// (zeros), after which it does not end.
     Undeclared(isize),
     /// Of a GET: the range's first byte is another.
     Flipped,
@@ -159,7 +160,11 @@ pub(super) fn body(fault: Option<Fault>, bytes: Bytes) -> (StreamingBlob, Option
         Some(Fault::Undeclared(more)) => {
             let mut other = bytes.to_vec();
             other.resize(length.saturating_add_signed(more), 0);
-            (StreamingBlob::wrap(stream::iter([Ok::<_, io::Error>(other.into())])), None)
+            let begun = stream::iter([Ok::<_, io::Error>(other.into())]);
+            match more > 0 {
+                true => (StreamingBlob::wrap(begun.chain(stream::pending())), None),
+                false => (StreamingBlob::wrap(begun), None),
+            }
         }
         Some(Fault::Flipped) => {
             let mut other = bytes.to_vec();

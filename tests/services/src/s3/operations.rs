@@ -1,4 +1,5 @@
-//! The operations that an object store needs.
+//! The operations that an object store needs. An upload's body is taken in before a fault is asked for: a client that
+//! is still sending would see a broken connection in place of the answer.
 
 use super::{
     faults::{Call, Fault, Faults, body},
@@ -20,7 +21,7 @@ use s3s::{
 use std::{fs::Metadata, io::ErrorKind};
 use tokio::fs;
 
-/// Keys in a listing, as Amazon encodes them but for the space, which may be `+` or `%20`.
+/// What keys in a listing keep; the space becomes `+`, as Amazon has it.
 const KEY: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');
 const PAGE: i32 = 1_000;
 
@@ -109,7 +110,11 @@ impl S3 for Store {
                 Err(error) if is_absent(&error) => continue,
                 told => told.map_err(files::fault)?,
             };
-            let key = if encoded { utf8_percent_encode(&object.key, &KEY).to_string() } else { object.key.clone() };
+            let key = if encoded {
+                utf8_percent_encode(&object.key, &KEY).to_string().replace("%20", "+")
+            } else {
+                object.key.clone()
+            };
             contents.push(Object {
                 key: Some(key),
                 size: Some(size(&told)?),
@@ -137,18 +142,23 @@ impl S3 for Store {
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-        let fault = self.faults.before(Call::new("PutObject", &request.input.key, &request)).await?;
+        let call = Call::new("PutObject", &request.input.key, &request);
         let PutObjectInput { bucket, key, body, .. } = request.input;
         let object = self.files.object(&bucket, &key)?;
         let file = self.files.unfinished().await?;
-        let done = match files::write(&file, body).await {
-            Ok(()) => self.files.finish(&file, &object).await,
-            failed => failed,
+        let done = async {
+            files::write(&file, body).await?;
+            let fault = self.faults.before(call).await?;
+            self.files.finish(&file, &object).await?;
+            Ok(fault)
         };
-        if done.is_err() {
-            let _ = fs::remove_file(&file).await;
+        match done.await {
+            Ok(fault) => Faults::after(fault, Ok(S3Response::new(PutObjectOutput::default()))),
+            Err(error) => {
+                let _ = fs::remove_file(&file).await;
+                Err(error)
+            }
         }
-        Faults::after(fault, done.map(|()| S3Response::new(PutObjectOutput::default())))
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
@@ -177,9 +187,10 @@ impl S3 for Store {
     }
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
-        let fault = self.faults.before(Call::new("UploadPart", &request.input.key, &request)).await?;
+        let call = Call::new("UploadPart", &request.input.key, &request);
         let UploadPartInput { upload_id, part_number, body, .. } = request.input;
         let e_tag = self.files.part(&upload_id, part_number, body).await?;
+        let fault = self.faults.before(call).await?;
         let output = UploadPartOutput { e_tag: Some(ETag::Strong(e_tag)), ..Default::default() };
         Faults::after(fault, Ok(S3Response::new(output)))
     }
