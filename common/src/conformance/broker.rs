@@ -1,4 +1,4 @@
-//! The suite of [`Broker`].
+//! The suite of [`Broker`]. A server may count late, so a depth is waited for; it must be right within [`COUNTED`].
 #![expect(clippy::unwrap_used, reason = "a suite may panic")]
 
 use crate::{
@@ -6,13 +6,19 @@ use crate::{
     ids::{Queue, TaskId},
     ports::broker::{Broker, Message},
 };
+use futures::future::select_all;
 use std::{
     collections::BTreeSet,
     future::Future,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
+use tokio::sync::watch;
+
+/// How late a count may be.
+const COUNTED: Duration = Duration::from_secs(5);
 
 /// A test for each case, against the empty brokers that `$make` (an `async fn() -> Arc<dyn Broker>`) makes.
 #[macro_export]
@@ -34,6 +40,8 @@ macro_rules! broker_conformance {
             a_dropped_receiver_takes_nothing,
             what_is_given_back_comes_again,
             what_is_acknowledged_does_not_come_again,
+            a_receiver_takes_no_message_but_its_own,
+            of_many_publishers_and_receivers_nothing_is_lost_or_done_twice,
         );
     };
 }
@@ -49,11 +57,12 @@ fn messages(count: u32) -> Vec<Message> {
 pub async fn what_is_published_is_received_once(broker: Arc<dyn Broker>) {
     let published = messages(3);
     broker.publish(&queue(), &published).await.unwrap();
-    assert_eq!(broker.depth(&queue()).await.unwrap(), 3);
+    assert_depth(&broker, &queue(), 3).await;
     let mut received = Vec::new();
     for left in (0..3).rev() {
         let delivery = broker.receive(&queue()).await.unwrap();
-        assert_eq!((&delivery.queue, broker.depth(&queue()).await.unwrap()), (&queue(), left));
+        assert_eq!(delivery.queue, queue());
+        assert_depth(&broker, &queue(), left).await;
         received.push(delivery.message);
     }
     received.sort_by_key(|message| message.attempt);
@@ -92,7 +101,7 @@ pub async fn a_receiver_waits_for_a_message(broker: Arc<dyn Broker>) {
 pub async fn queues_are_apart(broker: Arc<dyn Broker>) {
     let other = Queue("seal.p1".into());
     broker.publish(&other, &messages(1)).await.unwrap();
-    assert_eq!(broker.depth(&queue()).await.unwrap(), 0);
+    assert_depth(&broker, &queue(), 0).await;
     let name = queue();
     assert!(poll(pin!(broker.receive(&name))).is_pending());
     assert_eq!(broker.receive(&other).await.unwrap().queue, other);
@@ -122,9 +131,9 @@ pub async fn what_is_given_back_comes_again(broker: Arc<dyn Broker>) {
     // The first delivery is over: nothing about it moves the second.
     broker.give_back(&first).await.unwrap();
     broker.ack(&first).await.unwrap();
-    assert_eq!(broker.depth(&queue()).await.unwrap(), 0);
+    assert_depth(&broker, &queue(), 0).await;
     broker.give_back(&second).await.unwrap();
-    assert_eq!(broker.depth(&queue()).await.unwrap(), 1);
+    assert_depth(&broker, &queue(), 1).await;
 }
 
 pub async fn what_is_acknowledged_does_not_come_again(broker: Arc<dyn Broker>) {
@@ -133,7 +142,98 @@ pub async fn what_is_acknowledged_does_not_come_again(broker: Arc<dyn Broker>) {
     broker.ack(&delivery).await.unwrap();
     broker.ack(&delivery).await.unwrap();
     broker.give_back(&delivery).await.unwrap();
-    assert_eq!(broker.depth(&queue()).await.unwrap(), 0);
+    assert_depth(&broker, &queue(), 0).await;
+}
+
+/// Worth saying because servers like to send ahead.
+pub async fn a_receiver_takes_no_message_but_its_own(broker: Arc<dyn Broker>) {
+    broker.publish(&queue(), &messages(9)).await.unwrap();
+    let held = eight_at_once(|_| {
+        let broker = broker.clone();
+        async move { broker.receive(&queue()).await.unwrap() }
+    })
+    .await;
+    assert_depth(&broker, &queue(), 1).await;
+    for delivery in &held[..4] {
+        broker.ack(delivery).await.unwrap();
+    }
+    assert_depth(&broker, &queue(), 1).await;
+    for delivery in &held[4..] {
+        broker.give_back(delivery).await.unwrap();
+    }
+    assert_depth(&broker, &queue(), 5).await;
+}
+
+/// Eight publishers, and eight receivers that ask three queues at once and drop those that lose, as workers do; each
+/// hands the messages back that it is the first to see of every third task.
+pub async fn of_many_publishers_and_receivers_nothing_is_lost_or_done_twice(broker: Arc<dyn Broker>) {
+    const EACH: usize = 30;
+    let queues = ["list.p1", "seal.p1", "finalize.p1"].map(|name| Queue(name.into()));
+    let (done, _) = watch::channel(0);
+    let shared = Arc::new((broker, queues, done, Mutex::new(BTreeSet::new()), Mutex::new(Vec::new())));
+    let publishers = (0..8).map(|publisher| {
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let (broker, queues, ..) = &*shared;
+            for (at, queue) in (0..EACH).step_by(10).zip(queues) {
+                let batch = (at..at + 10).map(|number| message(publisher, number)).collect::<Vec<_>>();
+                broker.publish(queue, &batch).await.unwrap();
+            }
+        })
+    });
+    let publishers: Vec<_> = publishers.collect();
+    eight_at_once(|_| {
+        let shared = shared.clone();
+        async move {
+            let (broker, queues, done, handed_back, acknowledged) = &*shared;
+            let mut all_done = done.subscribe();
+            loop {
+                let delivery = tokio::select! {
+                    (delivery, ..) = select_all(queues.iter().map(|queue| broker.receive(queue))) => delivery.unwrap(),
+                    _ = all_done.wait_for(|&done| done == 8 * EACH) => return,
+                };
+                let message = delivery.message;
+                if message.attempt % 3 == 0 && handed_back.lock().unwrap().insert((message.task.0, message.attempt)) {
+                    broker.give_back(&delivery).await.unwrap();
+                    continue;
+                }
+                acknowledged.lock().unwrap().push((message.task.0, message.attempt));
+                broker.ack(&delivery).await.unwrap();
+                done.send_modify(|done| *done += 1);
+            }
+        }
+    })
+    .await;
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    let (broker, queues, _, _, acknowledged) = &*shared;
+    let expected: BTreeSet<_> = (0..8)
+        .flat_map(|publisher| (0..EACH).map(move |number| message(publisher, number)))
+        .map(|message| (message.task.0, message.attempt))
+        .collect();
+    let acknowledged = acknowledged.lock().unwrap().clone();
+    assert_eq!(acknowledged.len(), expected.len());
+    assert_eq!(BTreeSet::from_iter(acknowledged), expected);
+    for queue in queues {
+        assert_depth(broker, queue, 0).await;
+    }
+}
+
+fn message(publisher: usize, number: usize) -> Message {
+    Message { task: TaskId::of_key(&format!("task of {publisher}")), attempt: u32::try_from(number).unwrap() }
+}
+
+async fn assert_depth(broker: &Arc<dyn Broker>, queue: &Queue, expected: usize) {
+    let began = Instant::now();
+    loop {
+        let depth = broker.depth(queue).await.unwrap();
+        if depth == expected {
+            return;
+        }
+        assert!(began.elapsed() < COUNTED, "queue {queue} holds {depth} messages, not {expected}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Asks a future once.

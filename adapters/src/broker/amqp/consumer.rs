@@ -70,7 +70,13 @@ impl Consumer {
             .in_time(doing, async {
                 let channel = link.channel(doing).await?;
                 let deliveries = consume(&channel, &line.name).await.map_err(|error| failed(doing(), error))?;
-                Ok(Self { line: Arc::clone(line), channel, deliveries, timeout: server.settings.timeout, linger: server.settings.linger })
+                Ok(Self {
+                    line: Arc::clone(line),
+                    channel,
+                    deliveries,
+                    timeout: server.settings.timeout,
+                    linger: server.settings.linger,
+                })
             })
             .await
     }
@@ -161,7 +167,11 @@ impl Consumer {
     async fn ack(&self, raw: &Raw) {
         match raw.acker.ack(BasicAckOptions::default()).await {
             Ok(true) => {}
-            stale => tracing::debug!(?stale, queue = self.line.name, "a channel was lost before its message was acknowledged"),
+            stale => tracing::debug!(
+                ?stale,
+                queue = self.line.name,
+                "a channel was lost before its message was acknowledged"
+            ),
         }
     }
 
@@ -181,7 +191,9 @@ impl Consumer {
         });
         match retired.await {
             Ok(Ok(())) => {}
-            unsure => tracing::debug!(?unsure, queue = self.line.name, "a consumer's channel was lost while it was closed"),
+            unsure => {
+                tracing::debug!(?unsure, queue = self.line.name, "a consumer's channel was lost while it was closed")
+            }
         }
     }
 

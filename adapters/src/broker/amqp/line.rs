@@ -75,13 +75,8 @@ pub(super) enum Withdrawn {
 
 impl Line {
     pub(super) fn new(queue: Queue, name: String, linger: Duration) -> Self {
-        let state = State {
-            waiting: 0,
-            consumers: 0,
-            offers: VecDeque::new(),
-            held: HashMap::new(),
-            left: Instant::now(),
-        };
+        let state =
+            State { waiting: 0, consumers: 0, offers: VecDeque::new(), held: HashMap::new(), left: Instant::now() };
         Self { queue, name, linger, state: Mutex::new(state), offered: Notify::new() }
     }
 

@@ -98,7 +98,9 @@ impl Keeper {
                     opened = Instant::now();
                     self.set_current.send_replace(Some(Arc::new(connection)));
                 }
-                Err(error) => tracing::warn!(%error, purpose = self.purpose, "the broker cannot be reached, trying again"),
+                Err(error) => {
+                    tracing::warn!(%error, purpose = self.purpose, "the broker cannot be reached, trying again")
+                }
             }
         }
     }

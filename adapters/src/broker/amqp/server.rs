@@ -154,7 +154,13 @@ mod tests {
 
     #[test]
     fn no_error_and_no_name_of_a_server_shows_the_password() {
-        for url in ["amqp://user:secret@host:1/v", "amqps://user:secret@[::1]:1", "amqp://user:secret@host:99999", "http://u:secret@h", "data:secret"] {
+        for url in [
+            "amqp://user:secret@host:1/v",
+            "amqps://user:secret@[::1]:1",
+            "amqp://user:secret@host:99999",
+            "http://u:secret@h",
+            "data:secret",
+        ] {
             let shown = server(url).map_or_else(|error| error.to_string(), |server| server.to_string());
             assert!(!shown.contains("secret"), "{shown}");
         }

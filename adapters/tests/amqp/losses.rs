@@ -1,0 +1,121 @@
+//! Connections, channels and queues that go away under a broker.
+
+use super::node::{Scoped, message, messages, queue, raw_channel, shared, soon, until};
+use imagefleet_common::ports::broker::Broker;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// A receiver that is known to wait: its consumer is open.
+async fn waiting_receiver(broker: &Arc<Scoped>) -> tokio::task::JoinHandle<u32> {
+    let receiver = tokio::spawn({
+        let broker = Arc::clone(broker);
+        async move {
+            let delivery = broker.receive(&queue()).await.unwrap();
+            broker.ack(&delivery).await.unwrap();
+            delivery.message.attempt
+        }
+    });
+    let name = broker.queue_name(&queue());
+    until("a receiver waits", || async { shared().prefetches(&name).await == [1] }).await;
+    receiver
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiting_receiver_outlives_its_connection_and_the_prefetch_is_as_before() {
+    let broker = Arc::new(Scoped::connect(shared()).await);
+    let receiver = waiting_receiver(&broker).await;
+    shared().close_connections(&broker.namespace, "consuming").await;
+    let name = broker.queue_name(&queue());
+    until("it waits again", || async { shared().prefetches(&name).await == [1] }).await;
+    soon(broker.publish(&queue(), &messages(1))).await.unwrap();
+    assert_eq!(soon(receiver).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_held_when_the_connection_was_lost_comes_again_and_its_old_delivery_does_nothing() {
+    let broker = Scoped::connect(shared()).await;
+    soon(broker.publish(&queue(), &messages(3))).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(soon(broker.receive(&queue())).await.unwrap());
+    }
+    shared().close_connections(&broker.namespace, "consuming").await;
+    let mut again = Vec::new();
+    for _ in 0..3 {
+        again.push(soon(broker.receive(&queue())).await.unwrap());
+    }
+    let attempts = |deliveries: &[_]| -> BTreeSet<u32> {
+        deliveries
+            .iter()
+            .map(|delivery: &imagefleet_common::ports::broker::Delivery| delivery.message.attempt)
+            .collect()
+    };
+    assert_eq!(attempts(&again), attempts(&held));
+    soon(broker.ack(&held[0])).await.unwrap();
+    soon(broker.give_back(&held[1])).await.unwrap();
+    assert_eq!(shared().prefetches(&broker.queue_name(&queue())).await, [1, 1, 1]);
+    // Still held, all three: the next connection brings them a third time.
+    shared().close_connections(&broker.namespace, "consuming").await;
+    for _ in 0..3 {
+        let delivery = soon(broker.receive(&queue())).await.unwrap();
+        soon(broker.ack(&delivery)).await.unwrap();
+    }
+    until("all are acknowledged", || async { broker.depth(&queue()).await.unwrap() == 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_confirmed_while_connections_are_closed_is_not_lost() {
+    const BATCHES: u32 = 150;
+    let broker = Arc::new(Scoped::connect(shared()).await);
+    let publisher = tokio::spawn({
+        let broker = Arc::clone(&broker);
+        async move {
+            let mut failures = 0;
+            for batch in 0..BATCHES {
+                let batch: Vec<_> = (batch * 10..batch * 10 + 10).map(message).collect();
+                while let Err(error) = broker.publish(&queue(), &batch).await {
+                    assert!(error.is_transient(), "{error}");
+                    failures += 1;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            failures
+        }
+    });
+    let receiver = tokio::spawn({
+        let broker = Arc::clone(&broker);
+        async move {
+            let mut seen = BTreeSet::new();
+            while seen.len() < 10 * BATCHES as usize {
+                let delivery = broker.receive(&queue()).await.unwrap();
+                broker.ack(&delivery).await.unwrap();
+                seen.insert(delivery.message.attempt);
+            }
+        }
+    });
+    for purpose in ["publishing", "consuming", "publishing"] {
+        shared().close_connections(&broker.namespace, purpose).await;
+        until("connected again", || async { broker.broker.is_connected() }).await;
+    }
+    let failures = soon(publisher).await.unwrap();
+    eprintln!("{failures} calls failed and were made again");
+    soon(receiver).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_queue_is_made_again_for_publishers_and_for_receivers() {
+    let broker = Arc::new(Scoped::connect(shared()).await);
+    let raw = raw_channel(&shared().url).await;
+    let name = broker.queue_name(&queue());
+    soon(broker.publish(&queue(), &messages(1))).await.unwrap();
+    raw.queue_delete(name.as_str().into(), Default::default()).await.unwrap();
+    let error = soon(broker.publish(&queue(), &messages(2))).await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("the queue is gone"), "{error}");
+    soon(broker.publish(&queue(), &messages(2))).await.unwrap();
+
+    raw.queue_delete(name.as_str().into(), Default::default()).await.unwrap();
+    let receiver = waiting_receiver(&broker).await;
+    raw.queue_delete(name.as_str().into(), Default::default()).await.unwrap();
+    until("the receiver waits again", || async { shared().prefetches(&name).await == [1] }).await;
+    soon(broker.publish(&queue(), &[message(7)])).await.unwrap();
+    assert_eq!(soon(receiver).await.unwrap(), 7);
+}
