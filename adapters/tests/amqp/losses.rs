@@ -1,7 +1,11 @@
 //! Connections, channels and queues that go away under a broker.
 
 use super::node::{Scoped, message, messages, queue, raw_channel, shared, soon, until};
-use imagefleet_common::ports::broker::Broker;
+use imagefleet_common::{
+    conformance::seed::eight_at_once,
+    ids::Queue,
+    ports::broker::{Broker, Delivery},
+};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// A receiver that is known to wait: its consumer is open.
@@ -44,10 +48,7 @@ async fn what_was_held_when_the_connection_was_lost_comes_again_and_its_old_deli
         again.push(soon(broker.receive(&queue())).await.unwrap());
     }
     let attempts = |deliveries: &[_]| -> BTreeSet<u32> {
-        deliveries
-            .iter()
-            .map(|delivery: &imagefleet_common::ports::broker::Delivery| delivery.message.attempt)
-            .collect()
+        deliveries.iter().map(|delivery: &Delivery| delivery.message.attempt).collect()
     };
     assert_eq!(attempts(&again), attempts(&held));
     soon(broker.ack(&held[0])).await.unwrap();
@@ -102,20 +103,56 @@ async fn what_is_confirmed_while_connections_are_closed_is_not_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deleted_queue_is_made_again_for_publishers_and_for_receivers() {
+async fn a_deleted_queue_is_made_again_for_publishers() {
     let broker = Arc::new(Scoped::connect(shared()).await);
-    let raw = raw_channel(&shared().url).await;
-    let name = broker.queue_name(&queue());
-    soon(broker.publish(&queue(), &messages(1))).await.unwrap();
-    raw.queue_delete(name.as_str().into(), Default::default()).await.unwrap();
+    open_eight_channels(&broker, &queue()).await;
+    delete(&broker, &queue()).await;
     let error = soon(broker.publish(&queue(), &messages(2))).await.unwrap_err();
     assert!(error.is_transient() && error.to_string().contains("the queue is gone"), "{error}");
     soon(broker.publish(&queue(), &messages(2))).await.unwrap();
+}
 
-    raw.queue_delete(name.as_str().into(), Default::default()).await.unwrap();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_queue_is_made_again_for_receivers() {
+    let broker = Arc::new(Scoped::connect(shared()).await);
     let receiver = waiting_receiver(&broker).await;
-    raw.queue_delete(name.as_str().into(), Default::default()).await.unwrap();
+    delete(&broker, &queue()).await;
+    let name = broker.queue_name(&queue());
     until("the receiver waits again", || async { shared().prefetches(&name).await == [1] }).await;
     soon(broker.publish(&queue(), &[message(7)])).await.unwrap();
     assert_eq!(soon(receiver).await.unwrap(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_is_told_of_its_own_messages_only() {
+    let broker = Arc::new(Scoped::connect(shared()).await);
+    let (kept, gone) = (queue(), Queue("gone.p1".into()));
+    for queue in [&kept, &gone] {
+        open_eight_channels(&broker, queue).await;
+    }
+    delete(&broker, &gone).await;
+    eight_at_once(|caller| {
+        let (broker, kept, gone) = (Arc::clone(&broker), kept.clone(), gone.clone());
+        async move {
+            let queue = if caller % 2 == 0 { &kept } else { &gone };
+            let published = broker.publish(queue, &messages(20)).await;
+            assert_eq!(published.is_ok(), *queue == kept, "{queue}: {published:?}");
+        }
+    })
+    .await;
+}
+
+/// Calls at once have a channel each, which then believes that the queue is there.
+async fn open_eight_channels(broker: &Arc<Scoped>, queue: &Queue) {
+    assert_eq!(soon(broker.depth(queue)).await.unwrap(), 0);
+    eight_at_once(|_| {
+        let (broker, queue) = (Arc::clone(broker), queue.clone());
+        async move { broker.publish(&queue, &messages(1)).await.unwrap() }
+    })
+    .await;
+}
+
+async fn delete(broker: &Scoped, queue: &Queue) {
+    let name = broker.queue_name(queue);
+    raw_channel(&shared().url).await.queue_delete(name.as_str().into(), Default::default()).await.unwrap();
 }
