@@ -78,6 +78,32 @@ async fn consumers_are_as_many_as_receivers_and_held_messages_with_a_prefetch_of
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_consumer_serves_the_next_receiver() {
+    let broker = patient().await;
+    soon(broker.publish(&queue(), &messages(3))).await.unwrap();
+    for _ in 0..3 {
+        let delivery = soon(broker.receive(&queue())).await.unwrap();
+        soon(broker.ack(&delivery)).await.unwrap();
+        assert!(tokio::time::timeout(Duration::ZERO, broker.receive(&queue())).await.is_err());
+    }
+    assert_eq!(shared().prefetches(&broker.queue_name(&queue())).await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_given_back_is_not_sent_to_the_consumer_that_gave_it_back() {
+    let broker = patient().await;
+    soon(broker.publish(&queue(), &messages(1))).await.unwrap();
+    let delivery = soon(broker.receive(&queue())).await.unwrap();
+    soon(broker.give_back(&delivery)).await.unwrap();
+    until("anyone may take it", || async { held_and_ready(&broker).await == (0, 1) }).await;
+}
+
+/// Its consumers stay for longer than any test.
+async fn patient() -> Scoped {
+    Scoped::with(Settings { linger: Duration::from_secs(600), ..shared().settings() }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_of_another_kind_is_refused_by_name() {
     let broker = Scoped::connect(shared()).await;
     let raw = raw_channel(&shared().url).await;
@@ -91,6 +117,15 @@ async fn a_queue_of_another_kind_is_refused_by_name() {
         assert!(error.is_permanent() && error.to_string().contains("list.p1"), "{error}");
         assert!(error.to_string().contains("delete it"), "{error}");
     }
+    // A receiver's consumer tries again, but not after the receiver has left.
+    let rests = shared().settings().max_rest * 3;
+    assert!(tokio::time::timeout(rests, broker.receive(&queue())).await.is_err());
+    tokio::time::sleep(rests).await;
+    let raw = raw_channel(&shared().url).await;
+    raw.queue_delete(name.as_str().into(), Default::default()).await.unwrap();
+    tokio::time::sleep(rests).await;
+    let there = raw.queue_declare(name.as_str().into(), options.passive(), FieldTable::default()).await;
+    assert!(there.is_err(), "the queue was made for nobody");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,9 +137,9 @@ async fn errors_of_connecting_say_what_to_do_and_never_show_the_password() {
         (format!("{good}/no-such-host"), true, "no-such-host"),
         ("amqp://user:secret@127.0.0.1:1".into(), false, "127.0.0.1:1"),
         ("amqp://user:secret@[::1]:1/a%2fb".into(), false, "::1:1 (virtual host a/b)"),
+        ("data:secret".into(), true, "not of the form"),
         ("amqp://user:secret@host:99999".into(), true, "not of the form"),
         ("http://user:secret@host".into(), true, "not of the form"),
-        ("data:secret".into(), true, "not of the form"),
     ] {
         let Err(error) = soon(AmqpBroker::connect(Settings::new(&url, "test"))).await else { panic!("{url} connects") };
         let shown = format!("{error} {error:?}");

@@ -10,7 +10,6 @@ use imagefleet_common::{
 };
 use std::{
     collections::{HashMap, VecDeque},
-    pin::pin,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -176,9 +175,8 @@ impl Waiting<'_> {
     /// Taken and returned without an await in between: a dropped future has taken nothing.
     pub(super) async fn delivery(&mut self) -> Delivery {
         loop {
-            let mut offered = pin!(self.line.offered.notified());
-            // Listens before it looks, so that what is offered in between wakes it.
-            offered.as_mut().enable();
+            // Listens from here on, so that what is offered after the look wakes it.
+            let offered = self.line.offered.notified();
             if let Some(delivery) = self.take() {
                 return delivery;
             }

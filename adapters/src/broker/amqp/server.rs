@@ -141,35 +141,3 @@ impl Backoff {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-    use super::*;
-
-    fn server(url: &str) -> Result<Server> {
-        Server::new(Settings::new(url, "fleet"))
-    }
-
-    #[test]
-    fn no_error_and_no_name_of_a_server_shows_the_password() {
-        for url in [
-            "amqp://user:secret@host:1/v",
-            "amqps://user:secret@[::1]:1",
-            "amqp://user:secret@host:99999",
-            "http://u:secret@h",
-            "data:secret",
-        ] {
-            let shown = server(url).map_or_else(|error| error.to_string(), |server| server.to_string());
-            assert!(!shown.contains("secret"), "{shown}");
-        }
-    }
-
-    #[test]
-    fn an_ipv6_address_is_a_host() {
-        assert_eq!(server("amqp://user:secret@[2001:db8::7]:5673/v").unwrap().uri.authority.host, "2001:db8::7");
-        assert_eq!(server("amqp://[::1]").unwrap().uri.authority.host, "::1");
-        assert_eq!(server("amqp://user:secret@broker/a%2fb").unwrap().uri.authority.host, "broker");
-    }
-}
