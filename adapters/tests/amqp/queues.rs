@@ -80,8 +80,8 @@ async fn consumers_are_as_many_as_receivers_and_held_messages_with_a_prefetch_of
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_consumer_serves_the_next_receiver() {
     let broker = patient().await;
-    soon(broker.publish(&queue(), &messages(3))).await.unwrap();
-    for _ in 0..3 {
+    for attempt in 0..3 {
+        soon(broker.publish(&queue(), &[message(attempt)])).await.unwrap();
         let delivery = soon(broker.receive(&queue())).await.unwrap();
         soon(broker.ack(&delivery)).await.unwrap();
         assert!(tokio::time::timeout(Duration::ZERO, broker.receive(&queue())).await.is_err());
