@@ -6,7 +6,7 @@ use imagefleet_adapters::index::flat::FlatIndex;
 use imagefleet_common::{
     filter::Filter,
     ids::{CollectionId, CorpusId},
-    job::spec::{CollectionSpec, Decoding, Hnsw, IndexKind, IndexSection, Limits, Precision},
+    job::spec::{CollectionSpec, Decoding, IndexKind, IndexSection, Limits, Precision},
     ports::index::{Attribution, Index, Payload, Point, Queries, Scope, SearchFilter},
     work::ChunkRef,
 };
@@ -66,7 +66,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         filter: Filter::default(),
         dims,
         batch: 32,
-        storage: IndexSection { kind, hnsw: Hnsw::default() },
+        storage: IndexSection { kind, ..IndexSection::default() },
     };
     index.ensure(&spec).await?;
 

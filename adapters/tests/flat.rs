@@ -29,7 +29,11 @@ fn spec(name: &str, kind: IndexKind) -> CollectionSpec {
         filter: Filter::default(),
         dims: DIMS,
         batch: 1,
-        storage: IndexSection { kind, hnsw: Hnsw { m: 16, ef_construct: 100, ef_search: 120 } },
+        storage: IndexSection {
+            kind,
+            hnsw: Hnsw { m: 16, ef_construct: 100, ef_search: 120 },
+            ..IndexSection::default()
+        },
     }
 }
 

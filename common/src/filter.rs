@@ -79,6 +79,19 @@ impl Filter {
             .or_else(|| self.text_objection(picture))
     }
 
+    /// The licences that the rules let through; `None` where there is no rule about licences. With one a picture whose
+    /// licence is not known is kept out.
+    pub fn licences(&self) -> Option<Vec<Licence>> {
+        if self.licence.is_empty() && self.licence_without.is_empty() {
+            return None;
+        }
+        let passes = |licence: &Licence| {
+            let is_named = self.licence.is_empty() || self.licence.contains(licence);
+            is_named && !self.licence_without.iter().any(|element| licence.has(*element))
+        };
+        Some(Licence::ALL.into_iter().filter(passes).collect())
+    }
+
     fn licence_objection(&self, picture: &Attribution) -> Option<String> {
         if self.licence.is_empty() && self.licence_without.is_empty() {
             return None;
@@ -107,8 +120,8 @@ impl Filter {
             (Some(_), _) => Key::TakenFrom.name(),
             (None, Some(_)) => Key::TakenBefore.name(),
         };
-        let taken = picture.taken.trim();
-        let Some(date) = taken.get(..Date::LENGTH).and_then(|date| date.parse::<Date>().ok()) else {
+        let Some(date) = day_taken(picture) else {
+            let taken = picture.taken.trim();
             return Some(match taken.is_empty() {
                 true => format!("{rule}: when the picture was taken is not known"),
                 false => format!("{rule}: {taken:?} begins with no date"),
@@ -125,8 +138,7 @@ impl Filter {
         if self.text.is_empty() {
             return None;
         }
-        let texts = std::iter::once(picture.title_text()).chain(picture.tag_texts()).map(|text| text.to_lowercase());
-        let texts: Vec<String> = texts.collect();
+        let texts = texts_of(picture);
         let words: HashSet<&str> = texts.iter().flat_map(|text| words(text)).collect();
         let missing = self.text.iter().find(|word| !words.contains(word.as_str()))?;
         Some(format!("text: neither title nor tags have the word {missing:?}"))
@@ -194,6 +206,21 @@ impl Filter {
         }
         Ok(())
     }
+}
+
+/// The day when a picture was taken, where that is known.
+pub fn day_taken(picture: &Attribution) -> Option<Date> {
+    picture.taken.trim().get(..Date::LENGTH)?.parse().ok()
+}
+
+/// The words of a picture's title and tags, in lower case: what the text rule looks at.
+pub fn words_of(picture: &Attribution) -> BTreeSet<String> {
+    texts_of(picture).iter().flat_map(|text| words(text)).map(str::to_owned).collect()
+}
+
+/// Title and tags, in lower case.
+fn texts_of(picture: &Attribution) -> Vec<String> {
+    std::iter::once(picture.title_text()).chain(picture.tag_texts()).map(|text| text.to_lowercase()).collect()
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {

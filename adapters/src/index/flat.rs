@@ -18,6 +18,7 @@ mod mask;
 mod scan;
 mod segment;
 
+use super::check::{check_point, check_queries};
 use crate::objects::fs::{durable, io_error};
 use async_trait::async_trait;
 use database::{Collection, Database, Sealed};
@@ -27,7 +28,7 @@ use imagefleet_common::{
     filter::Filter,
     ids::{CollectionId, Epoch},
     job::spec::CollectionSpec,
-    ports::index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, SearchFilter, Stored},
+    ports::index::{self, Doomed, Hit, Index, Point, PointHead, Queries, Scope, SearchFilter, Stored},
     work::ChunkRef,
 };
 use mask::Mask;
@@ -40,8 +41,6 @@ use std::{
 
 /// Points a seal holds in memory: 2 MiB of vectors at 512 dimensions.
 const SEAL_PART: i64 = 1_000;
-/// How far from 1 the length of a unit vector may be.
-const UNIT_TOLERANCE: f64 = 1e-3;
 /// How often a search looks anew because a seal took a segment away under it.
 const LOOKS: usize = 5;
 
@@ -166,7 +165,7 @@ impl Index for FlatIndex {
 
     async fn put(&self, collection: &CollectionId, at: ChunkRef, epoch: Epoch, points: &[Point]) -> Result<()> {
         let collection = self.database.collection(collection).await?;
-        points.iter().try_for_each(|point| check(point, collection.dims))?;
+        points.iter().try_for_each(|point| check_point(point, collection.dims))?;
         self.database.put(&collection, at, epoch, points).await
     }
 
@@ -195,7 +194,7 @@ impl Index for FlatIndex {
         self.database.vectors(&collection, keys).await
     }
 
-    async fn seal(&self, collection: &CollectionId, shards: &[i64]) -> Result<()> {
+    async fn seal(&self, collection: &CollectionId, shards: &[i64]) -> Result<index::Sealed> {
         let _sealing = self.sealing.lock().await;
         let collection = self.database.collection(collection).await?;
         for shard in self.database.unsealed(&collection, shards).await? {
@@ -206,7 +205,8 @@ impl Index for FlatIndex {
         if wants_graph(&collection) {
             self.build_graph(&collection, shards).await?;
         }
-        self.sweep(&collection).await
+        self.sweep(&collection).await?;
+        Ok(index::Sealed::Ready)
     }
 
     async fn search(
@@ -264,34 +264,4 @@ fn in_scope(mut sealed: Vec<Sealed>, scope: &Scope) -> Vec<Sealed> {
         sealed.retain(|sealed| shards.contains(&sealed.shard));
     }
     sealed
-}
-
-fn check(point: &Point, dims: usize) -> Result<()> {
-    let Point { key, vector, .. } = point;
-    let refused = |why: String| Err(Error::permanent(format!("put point {key:?}: {why}")));
-    if key.is_empty() || key.contains('\0') {
-        return refused("its key is empty or contains NUL".to_owned());
-    }
-    if vector.len() != dims {
-        return refused(format!("its vector has {} values instead of {dims}", vector.len()));
-    }
-    if !vector.iter().all(|value| value.is_finite()) {
-        return refused("its vector is not finite".to_owned());
-    }
-    let length = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-    if (length - 1.0).abs() > UNIT_TOLERANCE {
-        return refused(format!("its vector's length is {length:.6} instead of 1"));
-    }
-    Ok(())
-}
-
-fn check_queries(queries: &Queries, dims: usize) -> Result<()> {
-    if queries.dims != dims || !queries.values.len().is_multiple_of(dims) {
-        let (found, values) = (queries.dims, queries.values.len());
-        return Err(Error::permanent(format!("search: {values} values of {found} dimensions instead of {dims}")));
-    }
-    if !queries.values.iter().all(|value| value.is_finite()) {
-        return Err(Error::permanent("search: a query is not finite"));
-    }
-    Ok(())
 }

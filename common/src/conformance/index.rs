@@ -11,11 +11,17 @@ use crate::{
     filter::Filter,
     ids::{CollectionId, CorpusId, Epoch},
     job::spec::{CollectionSpec, Decoding, Hnsw, IndexKind, IndexSection, Limits, Precision},
-    ports::index::{Attribution, Doomed, Hit, Index, Payload, Point, PointHead, Queries, Scope, SearchFilter, Stored},
+    ports::index::{
+        Attribution, Doomed, Hit, Index, Payload, Point, PointHead, Queries, Scope, Sealed, SearchFilter, Stored,
+    },
     work::ChunkRef,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::Barrier;
 
 const DIMS: usize = 24;
@@ -58,7 +64,7 @@ fn collection(name: &str) -> CollectionSpec {
         filter: Filter::default(),
         dims: DIMS,
         batch: 32,
-        storage: IndexSection { kind: IndexKind::FlatIp, hnsw: Hnsw::default() },
+        storage: IndexSection::default(),
     }
 }
 
@@ -67,6 +73,16 @@ async fn made(index: &dyn Index, name: &str) -> CollectionId {
     index.ensure(&spec).await.expect("a new collection is made");
     index.ensure(&spec).await.expect("making it again changes nothing");
     spec.id
+}
+
+/// Seals until the index is ready; a server may build for a while.
+async fn seal(index: &dyn Index, id: &CollectionId, shards: &[i64]) {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let start = Instant::now();
+    while let Sealed::Building(state) = index.seal(id, shards).await.expect("shards are sealed") {
+        assert!(start.elapsed() < PATIENCE, "not ready after {PATIENCE:?}: {state}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 fn unit(random: &mut StdRng) -> Vec<f32> {
@@ -325,7 +341,7 @@ pub async fn a_search_equals_brute_force(make: &impl AsyncFn() -> Arc<dyn Index>
         }
         shards.insert(shard, points);
     }
-    index.seal(&id, &[1, 2, 3, 4, 9]).await.expect("shards are sealed");
+    seal(&*index, &id, &[1, 2, 3, 4, 9]).await;
     for (count, k) in [(1, 10), (7, 1), (130, 100)] {
         let queries = queries(count, 40 + count as u64);
         let found =
@@ -353,7 +369,7 @@ pub async fn a_search_looks_through_its_scope(make: &impl AsyncFn() -> Arc<dyn I
     for shard in 1..=4 {
         index.put(&id, at(shard, 1, 0), 1, &points(&format!("s{shard}-"), 30, shard as u64)).await.expect("put");
     }
-    index.seal(&id, &[1, 2, 3, 4]).await.expect("shards are sealed");
+    seal(&*index, &id, &[1, 2, 3, 4]).await;
     for scope in [vec![2], vec![1, 4], vec![3, 88], vec![1, 2, 3, 4], vec![]] {
         let expected: Vec<Vec<Point>> = scope
             .iter()
@@ -381,7 +397,7 @@ pub async fn ties_are_ordered_by_key(make: &impl AsyncFn() -> Arc<dyn Index>) {
     index.put(&id, at(2, 1, 0), 1, &[twin("b"), twin("é"), twin("B")]).await.expect("points are put");
     index.put(&id, at(1, 1, 1), 1, &[twin("c"), twin("a"), twin("a/b")]).await.expect("points are put");
     index.put(&id, at(1, 1, 0), 1, &[twin("z"), twin("0")]).await.expect("points are put");
-    index.seal(&id, &[1, 2]).await.expect("shards are sealed");
+    seal(&*index, &id, &[1, 2]).await;
     let queries = Queries { dims: DIMS, values: vector.clone() };
     for (k, expected) in [(8, ["0", "B", "a", "a/b", "b", "c", "z", "é"].as_slice()), (3, &["0", "B", "a"])] {
         let found =
@@ -398,7 +414,7 @@ pub async fn more_than_there_is_gives_all_there_is(make: &impl AsyncFn() -> Arc<
     };
     assert_eq!(search(10).await, [[], []], "an empty collection has no hits");
     index.put(&id, at(1, 1, 0), 1, &points("p", 3, 1)).await.expect("points are put");
-    index.seal(&id, &[1]).await.expect("a shard is sealed");
+    seal(&*index, &id, &[1]).await;
     assert!(search(1_000_000).await.iter().all(|hits| hits.len() == 3));
     assert_eq!(search(0).await, [[], []]);
 }
@@ -409,7 +425,7 @@ pub async fn a_search_sees_what_was_sealed(make: &impl AsyncFn() -> Arc<dyn Inde
     let first = points("first", 5, 1);
     index.put(&id, at(1, 1, 0), 1, &first).await.expect("points are put");
     index.put(&id, at(2, 1, 0), 1, &points("other", 5, 2)).await.expect("points are put");
-    index.seal(&id, &[1, 2]).await.expect("shards are sealed");
+    seal(&*index, &id, &[1, 2]).await;
     let found = async || {
         let found = index
             .search(&id, &queries(1, 3), 100, &Scope::All, &SearchFilter::default())
@@ -423,13 +439,14 @@ pub async fn a_search_sees_what_was_sealed(make: &impl AsyncFn() -> Arc<dyn Inde
     index.put(&id, at(1, 2, 0), 2, &points("second", 3, 4)).await.expect("points are put");
     index.delete(&id, &Doomed::OlderInChunk { shard: 1, chunk: 0, before: 2 }).await.expect("points are deleted");
     index.delete(&id, &Doomed::Shard { shard: 2 }).await.expect("points are deleted");
-    index.seal(&id, &[1]).await.expect("a shard is sealed");
-    index.seal(&id, &[2]).await.expect("an empty shard is sealed");
-    index.seal(&id, &[1, 2, 3]).await.expect("sealing again, and what was never there, changes nothing");
+    seal(&*index, &id, &[1]).await;
+    // An empty shard; then again, with one that was never there.
+    seal(&*index, &id, &[2]).await;
+    seal(&*index, &id, &[1, 2, 3]).await;
     assert_eq!(found().await, ["second00000", "second00001", "second00002"]);
     // A shard that was emptied may fill again.
     index.put(&id, at(2, 2, 0), 3, &points("third", 1, 5)).await.expect("points are put");
-    index.seal(&id, &[2]).await.expect("a shard is sealed");
+    seal(&*index, &id, &[2]).await;
     assert_eq!(found().await, ["second00000", "second00001", "second00002", "third00000"]);
 }
 
@@ -439,9 +456,9 @@ pub async fn a_moved_key_stands_once(make: &impl AsyncFn() -> Arc<dyn Index>) {
     let id = made(&*index, "moved").await;
     let points = points("p", 2, 1);
     index.put(&id, at(1, 1, 0), 1, &points).await.expect("points are put");
-    index.seal(&id, &[1, 2]).await.expect("shards are sealed");
+    seal(&*index, &id, &[1, 2]).await;
     index.put(&id, at(2, 1, 0), 2, &points[1..]).await.expect("a point moves");
-    index.seal(&id, &[1, 2]).await.expect("shards are sealed");
+    seal(&*index, &id, &[1, 2]).await;
     let counted = index.counts(&id, &Scope::Shards(vec![1, 2])).await.expect("points are counted");
     assert_eq!(counted, [(at(1, 1, 0), 1), (at(2, 1, 0), 1)]);
     let found =
@@ -458,7 +475,7 @@ pub async fn everything_outlasts_the_process(make: &impl AsyncFn() -> Arc<dyn In
         let index = make().await;
         made(&*index, "reopened").await;
         index.put(id, at(1, 1, 0), 4, &points).await.expect("points are put");
-        index.seal(id, &[1]).await.expect("a shard is sealed");
+        seal(&*index, id, &[1]).await;
         index.alias("reopened", id).await.expect("an alias is set");
         index.search(id, &queries(3, 2), 10, &Scope::All, &SearchFilter::default()).await.expect("a search succeeds")
     };
@@ -502,11 +519,21 @@ pub async fn other_storage_settings_are_refused_with_both_values(make: &impl Asy
     let index = make().await;
     let made_with = collection("settings");
     index.ensure(&made_with).await.expect("a new collection is made");
-    let graph = |m| IndexSection { kind: IndexKind::Hnsw, hnsw: Hnsw { m, ..Hnsw::default() } };
+    let hnsw = |m| Hnsw { m, ..Hnsw::default() };
+    let graph = |m| IndexSection { kind: IndexKind::Hnsw, hnsw: hnsw(m), ..IndexSection::default() };
     let refused = index.ensure(&CollectionSpec { storage: graph(32), ..made_with.clone() }).await;
     let error = refused.expect_err("another type is refused");
     assert!(error.is_permanent(), "{error}");
     assert!(error.to_string().contains("flat_ip") && error.to_string().contains("hnsw"), "{error}");
+    for (changed, values) in [
+        (IndexSection { shards: 2, ..IndexSection::default() }, ["shards 1", "shards 2"]),
+        (IndexSection { replicas: 3, ..IndexSection::default() }, ["replicas 1", "replicas 3"]),
+        (IndexSection { on_disk: false, ..IndexSection::default() }, ["on_disk true", "on_disk false"]),
+    ] {
+        let refused = index.ensure(&CollectionSpec { storage: changed, ..made_with.clone() }).await;
+        let error = refused.expect_err("other storage is refused");
+        assert!(error.is_permanent() && values.iter().all(|value| error.to_string().contains(value)), "{error}");
+    }
 
     let made_with = CollectionSpec { storage: graph(17), ..collection("settings-hnsw") };
     index.ensure(&made_with).await.expect("a new collection is made");

@@ -15,6 +15,11 @@ pub struct Date {
 impl Date {
     /// Bytes of a date's text.
     pub const LENGTH: usize = "2012-05-06".len();
+
+    /// `20120506`: numbers are ordered as their days are.
+    pub fn number(self) -> i64 {
+        i64::from(self.year) * 10_000 + i64::from(self.month) * 100 + i64::from(self.day)
+    }
 }
 
 impl FromStr for Date {
@@ -103,5 +108,7 @@ mod tests {
     fn dates_are_ordered_by_time() {
         let dates = ["2011-12-31", "2012-01-01", "2012-01-10", "2012-02-01"].map(|date| date.parse::<Date>());
         assert!(dates.is_sorted_by(|a, b| a < b));
+        let numbers = dates.map(|date| date.map(Date::number));
+        assert_eq!(numbers, [20_111_231, 20_120_101, 20_120_110, 20_120_201].map(Ok));
     }
 }

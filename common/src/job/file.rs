@@ -12,8 +12,8 @@ mod tests;
 
 use super::spec::{
     AESTHETICS_WEIGHT, ArticlesSection, CorpusSection, Decoding, EvaluationSection, Hnsw, IndexKind, IndexSection,
-    JobSpec, Layout, Limits, ModelFiles, ModelSection, OutputSection, Part, Precision, ReportSection, RerankSection,
-    RetrievalSection, Searched, default_batch, default_pictures,
+    JobSpec, Layout, Limits, ModelFiles, ModelSection, OutputSection, Part, Precision, Quantization, ReportSection,
+    RerankSection, RetrievalSection, Searched, VectorType, default_batch, default_pictures,
 };
 use crate::{
     error::{Context, Error, Result},
@@ -143,7 +143,7 @@ impl Reader<'_> {
         let mut files = Files { articles: nothing(), heads: Vec::new(), model, source: nothing(), output: nothing() };
         let corpus = self.corpus(root.table("corpus", Required), &mut files);
         let model = self.model(root.table("model", Required), &mut files);
-        let (index, index_filter) = index(root.table("index", Optional), corpus.layout);
+        let (index, index_filter) = self.index(root.table("index", Optional), corpus.layout);
         let spec = JobSpec {
             name,
             priority,
@@ -206,6 +206,38 @@ impl Reader<'_> {
         let decoding = decoding.map_or_else(Decoding::default, |decoding| decoding.value);
         let files = hub.map_or_else(|| ModelFiles::Path(value(path)), |hub| ModelFiles::Hub(hub.value));
         ModelSection { files, precision, decoding, batch }
+    }
+
+    fn index(&self, section: Section<'_>, layout: Layout) -> (IndexSection, Filter) {
+        let default = IndexSection::default();
+        let kind = section.choice("type", Optional, &[("flat_ip", IndexKind::FlatIp), ("hnsw", IndexKind::Hnsw)]);
+        let kind = kind.map_or(default.kind, |kind| kind.value);
+        let vectors = section.choice("vectors", Optional, &VectorType::ALL.map(|it| (it.name(), it)));
+        let quantization = section.choice("quantization", Optional, &Quantization::ALL.map(|it| (it.name(), it)));
+        let smaller = vectors.iter().filter(|found| found.value != VectorType::F32).map(|found| (&found.at, "\"f32\""));
+        let coarser =
+            quantization.iter().filter(|found| found.value != Quantization::None).map(|found| (&found.at, "\"none\""));
+        for (at, expected) in smaller.chain(coarser) {
+            if kind == IndexKind::FlatIp {
+                let remedy = "flat_ip is exact over f32 vectors; leave this out, or give index.type \"hnsw\"";
+                self.report.wrong(at, format_args!("{expected}: {remedy}"));
+            } else if matches!(self.place, Place::Embedded { .. }) {
+                let remedy = "a run on this machine keeps vectors as they are; leave this out, or submit to a fleet";
+                self.report.wrong(at, format_args!("{expected}: {remedy}"));
+            }
+        }
+        let index = IndexSection {
+            kind,
+            hnsw: hnsw(section.table("hnsw", Optional)),
+            vectors: vectors.map_or(default.vectors, |found| found.value),
+            on_disk: section.boolean("on_disk").unwrap_or(default.on_disk),
+            quantization: quantization.map_or(default.quantization, |found| found.value),
+            shards: section.integer("shards", 1..=1024).unwrap_or(default.shards),
+            replicas: section.integer("replicas", 1..=64).unwrap_or(default.replicas),
+        };
+        let filter = filter(section.table("filter", Optional), layout);
+        section.close();
+        (index, filter)
     }
 
     fn articles(&self, section: Section<'_>, files: &mut Files) -> ArticlesSection {
@@ -296,20 +328,15 @@ impl Reader<'_> {
     }
 }
 
-fn index(section: Section<'_>, layout: Layout) -> (IndexSection, Filter) {
-    let kind = section.choice("type", Optional, &[("flat_ip", IndexKind::FlatIp), ("hnsw", IndexKind::Hnsw)]);
-    let kind = kind.map_or_else(IndexKind::default, |kind| kind.value);
-    let hnsw = section.table("hnsw", Optional);
-    let filter = filter(section.table("filter", Optional), layout);
-    section.close();
+fn hnsw(section: Section<'_>) -> Hnsw {
     let default = Hnsw::default();
     let settings = Hnsw {
-        m: hnsw.integer("m", 2..=512).unwrap_or(default.m),
-        ef_construct: hnsw.integer("ef_construct", 1..=65_536).unwrap_or(default.ef_construct),
-        ef_search: hnsw.integer("ef_search", 1..=65_536).unwrap_or(default.ef_search),
+        m: section.integer("m", 2..=512).unwrap_or(default.m),
+        ef_construct: section.integer("ef_construct", 1..=65_536).unwrap_or(default.ef_construct),
+        ef_search: section.integer("ef_search", 1..=65_536).unwrap_or(default.ef_search),
     };
-    hnsw.close();
-    (IndexSection { kind, hnsw: settings }, filter)
+    section.close();
+    settings
 }
 
 fn limits(section: Section<'_>) -> Limits {

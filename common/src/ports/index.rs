@@ -118,6 +118,15 @@ impl SearchFilter {
     }
 }
 
+/// How ready an index is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sealed {
+    Ready,
+    /// A server still builds, and says this of it. Answers are right already; they may be slow, and those of a graph poorer
+    /// than they will be.
+    Building(String),
+}
+
 #[async_trait]
 pub trait Index: Send + Sync {
     /// Makes the collection where it is not there. Storage settings that differ from those it was made with are
@@ -141,8 +150,11 @@ pub trait Index: Send + Sync {
     /// Vectors in the order of `keys`, each of `dims` values; `None` where there is no such point.
     async fn vectors(&self, collection: &CollectionId, keys: &[String]) -> Result<Vec<Option<Vec<f32>>>>;
 
-    /// Builds what searches need over these shards. Searches see what was there at the last seal of each shard.
-    async fn seal(&self, collection: &CollectionId, shards: &[i64]) -> Result<()>;
+    /// Builds what searches need over these shards, or says how far that is. Searches see at least what was there at
+    /// the last seal of each shard. An index of one process sees nothing else; a served one, which other jobs write to
+    /// while it is searched, sees later points too: a job keeps to its own shards by its [`Scope`], and tells by
+    /// its epoch whether a result was replaced since.
+    async fn seal(&self, collection: &CollectionId, shards: &[i64]) -> Result<Sealed>;
 
     /// For each query the `k` best points, best first, ties by key. With a filter these are exactly the best of those
     /// that it lets through, whatever the storage. A sealed point whose payload has changed since is judged by what is

@@ -4,7 +4,7 @@
 use super::{
     broker::{Broker, Delivery, Message},
     catalog::{Catalog, Chunk, ChunkLedger, Shard, Writers},
-    index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, SearchFilter, Stored},
+    index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, Sealed, SearchFilter, Stored},
     jobs::{Control, JobView, Jobs, NewJob, Plan, Planned, Progress, Step, Submitted, TaskView},
     objects::{ObjectMeta, Objects, Page},
     tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, Tasks, Written},
@@ -132,7 +132,7 @@ forward!(Index, "index" {
     fn counts(collection: &CollectionId, scope: &Scope) -> Vec<(ChunkRef, u64)>;
     fn payloads(collection: &CollectionId, keys: &[String]) -> Vec<Option<Stored>>;
     fn vectors(collection: &CollectionId, keys: &[String]) -> Vec<Option<Vec<f32>>>;
-    fn seal(collection: &CollectionId, shards: &[i64]) -> ();
+    fn seal(collection: &CollectionId, shards: &[i64]) -> Sealed;
     fn search(collection: &CollectionId, queries: &Queries, k: usize, scope: &Scope, filter: &SearchFilter) -> Vec<Vec<Hit>>;
     fn alias(name: &str, collection: &CollectionId) -> ();
     fn resolve(name: &str) -> Option<CollectionId>;

@@ -1,7 +1,8 @@
 //! Seal: the index holds what the ledger says, no point more and none less, and is ready to be searched.
 //!
 //! Too many points in a chunk: what the ledger does not name is deleted. Too few: that chunk is embedded once more, and if
-//! that does not help the seal fails with both figures. It waits by looking again later, never in its slot.
+//! that does not help the seal fails with both figures. It waits by looking again later, never in its slot. An index that
+//! is still building is waited for too, but not for ever: its answers are right before it has ended.
 
 use crate::{
     Worker,
@@ -13,11 +14,12 @@ use imagefleet_common::{
     job::spec::CollectionSpec,
     ports::{
         catalog::{ChunkLedger, Shard},
-        index::{Doomed, Scope},
+        index::{Doomed, Scope, Sealed},
+        jobs::JobView,
         tasks::Outcome,
     },
     task::State,
-    work::{ChunkRef, Stage},
+    work::{ChunkRef, Kind, Stage},
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -26,6 +28,10 @@ use std::{
 
 /// When a seal that must wait looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// When it looks again at an index that is building: each look counts the whole collection.
+const LOOK_AT_BUILDING: Duration = Duration::from_secs(15);
+/// How long after the last embedding an index may take to build (protocol §7).
+const BUILDING_LIMIT: Duration = Duration::from_secs(2 * 3600);
 
 pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId) -> Result<Done> {
     let (view, _) = worker.job(job).await?;
@@ -42,8 +48,25 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId) -> Resul
         return Ok(Done::NotYet(LOOK_AGAIN));
     }
     attempt.lease.check()?;
-    worker.ports.index.seal(&collection.id, &numbers).await?;
+    if let Sealed::Building(state) = worker.ports.index.seal(&collection.id, &numbers).await? {
+        let waited = waited(worker, &view).await?;
+        if waited < BUILDING_LIMIT {
+            return Ok(Done::NotYet(LOOK_AT_BUILDING));
+        }
+        let collection = &collection.id;
+        tracing::warn!(%collection, state, ?waited, "the index is not ready; the job goes on with it as it is");
+    }
     Ok(Done::Ended(Outcome::Finished { artifact: None }))
+}
+
+/// Time since the last of the job's chunks was embedded, or since the job began where it had none to embed. Read from the
+/// store: attempts of a seal share nothing else.
+async fn waited(worker: &Worker, job: &JobView) -> Result<Duration> {
+    let tasks = worker.ports.jobs.tasks(job.id).await?;
+    let embedded = tasks.iter().filter(|task| task.work.kind() == Kind::Embed).filter_map(|task| task.finished);
+    let since = embedded.chain([job.created]).max().unwrap_or(job.created);
+    let waited = worker.ports.tasks.now().await? - since;
+    Ok(Duration::from_millis(u64::try_from(waited).unwrap_or(0)))
 }
 
 /// Attempts may still write, also into chunks that were cut anew since; those of a lost session may for a lease and an

@@ -10,7 +10,7 @@ use imagefleet_common::{
     error::{Error, Result},
     filter::Filter,
     ids::{CollectionId, Epoch},
-    job::spec::{CollectionSpec, IndexKind, IndexSection},
+    job::spec::{CollectionSpec, IndexSection, Quantization, VectorType},
     ports::index::{Doomed, Point, PointHead, Scope, Stored},
     work::ChunkRef,
 };
@@ -160,6 +160,13 @@ impl Database {
             return Err(Error::permanent(format!("make collection {}: vectors need a dimension", wanted.id)));
         }
         let storage = wanted.storage.effective();
+        if (storage.vectors, storage.quantization) != (VectorType::F32, Quantization::None) {
+            return Err(Error::permanent(format!(
+                "make collection {}: this index keeps f32 vectors as they are and cannot store {storage}; leave \
+                 index.vectors and index.quantization out of the job file",
+                wanted.id
+            )));
+        }
         let mut write = self.write().await?;
         sqlx::query("INSERT INTO collection (name, dims, storage) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING")
             .bind(&wanted.id.0)
@@ -170,7 +177,7 @@ impl Database {
             .map_err(failed("make a collection"))?;
         write.commit().await.map_err(failed("make a collection"))?;
         let found = self.collection(&wanted.id).await?;
-        let settings = |dims: usize, storage: &IndexSection| format!("{dims} dimensions, {}", described(storage));
+        let settings = |dims: usize, storage: &IndexSection| format!("{dims} dimensions, {storage}");
         if (found.dims, &found.storage) != (wanted.dims, &storage) {
             let (found, wanted_settings) = (settings(found.dims, &found.storage), settings(wanted.dims, &storage));
             return Err(Error::permanent(format!(
@@ -558,17 +565,6 @@ fn floats_of(bytes: &[u8]) -> Vec<f32> {
 
 fn json_of<T: serde::Serialize + ?Sized>(values: &T) -> String {
     serde_json::to_string(values).expect("lists of numbers and strings serialise")
-}
-
-fn described(storage: &IndexSection) -> String {
-    match storage.kind {
-        IndexKind::FlatIp => "type flat_ip".to_owned(),
-        IndexKind::Hnsw => {
-            let graph = storage.hnsw;
-            let (m, construct, search) = (graph.m, graph.ef_construct, graph.ef_search);
-            format!("type hnsw (m {m}, ef_construct {construct}, ef_search {search})")
-        }
-    }
 }
 
 /// What SQLite says of itself rarely lasts (busy, a full disk, too many open files); a broken file does.

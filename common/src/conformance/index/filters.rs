@@ -59,7 +59,7 @@ pub async fn a_filtered_search_equals_brute_force_over_payloads(make: &impl Asyn
         keyed([], rules(&[("text", "sea")])),
     ];
     // A graph only proposes: what a filter lets through is found by other means.
-    let hnsw = IndexSection { kind: IndexKind::Hnsw, hnsw: Hnsw::default() };
+    let hnsw = IndexSection { kind: IndexKind::Hnsw, ..IndexSection::default() };
     for (name, storage) in [("filtered", IndexSection::default()), ("filtered-hnsw", hnsw)] {
         let spec = CollectionSpec { storage, ..collection(name) };
         let id = &spec.id;
@@ -67,7 +67,7 @@ pub async fn a_filtered_search_equals_brute_force_over_payloads(make: &impl Asyn
         for (shard, points) in &shards {
             index.put(id, at(*shard, 1, 0), shard * 100, points).await.expect("points are put");
         }
-        index.seal(id, &[1, 2, 3]).await.expect("shards are sealed");
+        seal(&*index, id, &[1, 2, 3]).await;
         for filter in &filters {
             for (scope, k) in [(None, 20), (Some(vec![1, 3]), 10_000), (None, 10_000), (Some(vec![2, 8]), 1)] {
                 let within = |shard: &i64| scope.as_ref().is_none_or(|scope| scope.contains(shard));
@@ -99,7 +99,7 @@ pub async fn ties_among_what_passes_are_ordered_by_key(make: &impl AsyncFn() -> 
     index.put(&id, at(2, 1, 0), 1, &[twin("b", "by"), twin("é", "by"), twin("B", "by-nc")]).await.expect("put");
     index.put(&id, at(1, 1, 1), 1, &[twin("c", "by"), twin("a", "by-nc"), twin("a/b", "by")]).await.expect("put");
     index.put(&id, at(1, 1, 0), 1, &[twin("z", "by"), twin("0", "by-nc")]).await.expect("put");
-    index.seal(&id, &[1, 2]).await.expect("shards are sealed");
+    seal(&*index, &id, &[1, 2]).await;
     let queries = Queries { dims: DIMS, values: vector.clone() };
     let licence = rules(&[("licence", "by")]);
     for (filter, k, expected) in [
@@ -133,7 +133,7 @@ pub async fn a_filter_goes_by_the_payloads_that_were_sealed_last(make: &impl Asy
         keys
     };
     index.put(&id, at(1, 1, 0), 1, &set(&[0, 1, 2, 3, 4, 5], "by")).await.expect("points are put");
-    index.seal(&id, &[1]).await.expect("a shard is sealed");
+    seal(&*index, &id, &[1]).await;
     assert_eq!((found("by").await.len(), found("by-nc").await.len()), (6, 0));
     index.put(&id, at(1, 1, 0), 2, &set(&[0, 1], "by-nc")).await.expect("points are put again");
     // What loses changes nothing.
@@ -141,7 +141,7 @@ pub async fn a_filter_goes_by_the_payloads_that_were_sealed_last(make: &impl Asy
     // To another shard.
     index.put(&id, at(2, 1, 0), 2, &set(&[3], "by-nc")).await.expect("a point moves");
     index.delete(&id, &Doomed::Keys { keys: vec!["p00005".into()], up_to: 2 }).await.expect("a point is deleted");
-    index.seal(&id, &[1, 2]).await.expect("shards are sealed");
+    seal(&*index, &id, &[1, 2]).await;
     assert_eq!(found("by").await, ["p00002", "p00004"]);
     assert_eq!(found("by-nc").await, ["p00000", "p00001", "p00003"]);
     assert_eq!(found("by-nd").await, Vec::<String>::new());

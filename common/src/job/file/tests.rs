@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 mod filters;
 mod rerankers;
+mod storage;
 
 /// As little as a job file can hold.
 const SMALL: &str = r#"
@@ -91,6 +92,9 @@ fn every_key_of_a_full_file_reaches_the_spec() {
         [index]
         type = "hnsw"
         hnsw = { m = 16, ef_construct = 200, ef_search = 0x40 }
+        on_disk = false
+        shards = 4
+        replicas = 2
         [limits]
         max_bytes = 1
         max_pixels = 2
@@ -125,7 +129,14 @@ fn every_key_of_a_full_file_reaches_the_spec() {
     assert_eq!((spec.model.decoding, spec.model.batch, spec.retrieval.candidates), (Decoding::Fast, 1024, 25));
     assert_eq!(
         spec.index,
-        IndexSection { kind: IndexKind::Hnsw, hnsw: Hnsw { m: 16, ef_construct: 200, ef_search: 64 } }
+        IndexSection {
+            kind: IndexKind::Hnsw,
+            hnsw: Hnsw { m: 16, ef_construct: 200, ef_search: 64 },
+            on_disk: false,
+            shards: 4,
+            replicas: 2,
+            ..IndexSection::default()
+        }
     );
     assert_eq!(spec.limits, Limits { max_bytes: 1, max_pixels: 2, max_side: 3 });
     let aesthetics = RerankSection::Aesthetics { weight: 1.0, head: "articles.csv".to_owned() };

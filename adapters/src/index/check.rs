@@ -1,0 +1,40 @@
+//! What every index refuses before it stores or searches anything.
+
+use imagefleet_common::{
+    error::{Error, Result},
+    ports::index::{Point, Queries},
+};
+
+/// How far from 1 the length of a unit vector may be.
+const UNIT_TOLERANCE: f64 = 1e-3;
+
+/// A vector that is not finite, not of unit length or of other dimensions never leaves the process.
+pub(super) fn check_point(point: &Point, dims: usize) -> Result<()> {
+    let Point { key, vector, .. } = point;
+    let refused = |why: String| Err(Error::permanent(format!("put point {key:?}: {why}")));
+    if key.is_empty() || key.contains('\0') {
+        return refused("its key is empty or contains NUL".to_owned());
+    }
+    if vector.len() != dims {
+        return refused(format!("its vector has {} values instead of {dims}", vector.len()));
+    }
+    if !vector.iter().all(|value| value.is_finite()) {
+        return refused("its vector is not finite".to_owned());
+    }
+    let length = vector.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    if (length - 1.0).abs() > UNIT_TOLERANCE {
+        return refused(format!("its vector's length is {length:.6} instead of 1"));
+    }
+    Ok(())
+}
+
+pub(super) fn check_queries(queries: &Queries, dims: usize) -> Result<()> {
+    if queries.dims != dims || !queries.values.len().is_multiple_of(dims) {
+        let (found, values) = (queries.dims, queries.values.len());
+        return Err(Error::permanent(format!("search: {values} values of {found} dimensions instead of {dims}")));
+    }
+    if !queries.values.iter().all(|value| value.is_finite()) {
+        return Err(Error::permanent("search: a query is not finite"));
+    }
+    Ok(())
+}
