@@ -33,4 +33,22 @@ fn ready(server: &str, address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "{server} {address}")?;
     out.flush()
+//! The test servers as processes: `imagefleet-test-services qdrant --listen 127.0.0.1:0`.
+
+use std::{error::Error, process::ExitCode};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let ended: Result<(), Box<dyn Error>> = match arguments.next().as_deref() {
+        Some("qdrant") => imagefleet_test_services::qdrant::run(arguments).await,
+        _ => Err("expected: qdrant --listen ADDRESS [--data DIR] [--api-key KEY]".into()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
