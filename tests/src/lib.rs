@@ -4,6 +4,7 @@
 
 pub mod around;
 pub mod broken;
+pub mod building;
 pub mod child;
 pub mod compare;
 pub mod corpus;

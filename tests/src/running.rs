@@ -1,11 +1,12 @@
-//! A run under way, with hooks around its ports and below the retries that ship.
+//! A run under way, with a layer around its ports and below the retries that ship.
 
-use crate::{around::around, hooks::Hooks, project::Project};
+use crate::{around::around, project::Project};
 use imagefleet::{
     data_dir::Lock,
     embedded::World,
     run::{Ended, Run},
 };
+use imagefleet_common::ports::layered::Layer;
 use imagefleet_worker::stop::{self, Stopper};
 use std::time::Duration;
 use tokio::{task::JoinHandle, time::timeout};
@@ -20,9 +21,9 @@ pub struct Running {
 }
 
 /// Starts a run; some of its fields may be changed before.
-pub async fn start(project: &Project, hooks: &Hooks, change: impl FnOnce(&mut Run)) -> Running {
+pub async fn start(project: &Project, layer: &(impl Layer + Clone), change: impl FnOnce(&mut Run)) -> Running {
     let (lock, world) = project.take_over().await.unwrap();
-    let mut run = project.prepare(around(world, hooks).retrying()).unwrap();
+    let mut run = project.prepare(around(world, layer).retrying()).unwrap();
     change(&mut run);
     let (stopper, stop) = stop::channel();
     Running { run: tokio::spawn(async { run.run(stop).await.unwrap() }), stopper, _lock: lock }

@@ -54,6 +54,10 @@ pub struct Settings {
     pub no_progress: Duration,
     /// How long a write of a lost attempt can still be under way.
     pub upsert_timeout: Duration,
+    /// When a seal looks again at an index that is building: each look counts the whole collection.
+    pub building_look: Duration,
+    /// How long after the last embedding an index may build before the job goes on without waiting for it.
+    pub building_limit: Duration,
     /// Threads that decode pictures.
     pub decoders: usize,
     /// The revision (first letters) of each model whose queues it serves.
@@ -74,6 +78,8 @@ impl Settings {
             attempt_limit: Duration::from_secs(600),
             no_progress: Duration::from_secs(300),
             upsert_timeout: Duration::from_secs(60),
+            building_look: Duration::from_secs(15),
+            building_limit: Duration::from_secs(2 * 3600),
             decoders: std::thread::available_parallelism().map_or(1, usize::from),
             models,
             binary: Binary { version: env!("CARGO_PKG_VERSION").to_owned(), commit: "unknown".to_owned() },

@@ -35,6 +35,20 @@ use tonic::{
 /// Bytes of a request, as a real server's default has it.
 const MAX_REQUEST: usize = 32 << 20;
 
+/// For tests of TLS: an authority, and a certificate of its for `localhost` and `127.0.0.1`. Nobody else trusts them.
+pub struct Certificates {
+    pub authority: &'static str,
+    pub certificate: &'static str,
+    pub key: &'static str,
+}
+
+/// PEM, good until the year 2126.
+pub const CERTIFICATES: Certificates = Certificates {
+    authority: include_str!("../fixtures/tls/authority.pem"),
+    certificate: include_str!("../fixtures/tls/certificate.pem"),
+    key: include_str!("../fixtures/tls/key.pem"),
+};
+
 /// How a server meets its clients.
 #[derive(Clone)]
 pub struct Settings {
@@ -80,7 +94,12 @@ pub struct Running {
 impl Running {
     /// Serves `store` until this is dropped. Panics where no port is free.
     pub async fn start(store: Arc<Store>, settings: Settings) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), store, settings).await
+    }
+
+    /// The same at this address. Panics where somebody else has it.
+    pub async fn start_at(address: SocketAddr, store: Arc<Store>, settings: Settings) -> Self {
+        let listener = TcpListener::bind(address).await.expect("the address is free");
         let address = listener.local_addr().expect("a bound socket has an address");
         let served = Arc::clone(&store);
         let task = tokio::spawn(async move {

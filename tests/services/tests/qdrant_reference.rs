@@ -146,9 +146,7 @@ async fn answer(client: &Qdrant, call: &Value) -> Result<Value, qdrant_client::Q
             let batch = client.query_batch(batch).await?.result;
             let found = client.query(query).await?.result;
             assert!(batch.len() == 2 && batch.iter().all(|list| list.result == found));
-            let scored = |point: qdrant_client::qdrant::ScoredPoint| {
-                json!({"id": id_json(point.id.unwrap()), "payload": payload_json(point.payload), "score": point.score})
-            };
+            let scored = |point: qdrant_client::qdrant::ScoredPoint| json!({"id": id_json(point.id.unwrap()), "payload": payload_json(point.payload), "score": point.score});
             found.into_iter().map(scored).collect()
         }
         "get" => {

@@ -4,6 +4,7 @@
 
 mod bad_encoder;
 mod broken_input;
+mod building_index;
 mod faults;
 mod filters;
 mod incremental;

@@ -28,10 +28,6 @@ use std::{
 
 /// When a seal that must wait looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// When it looks again at an index that is building: each look counts the whole collection.
-const LOOK_AT_BUILDING: Duration = Duration::from_secs(15);
-/// How long after the last embedding an index may take to build (protocol §7).
-const BUILDING_LIMIT: Duration = Duration::from_secs(2 * 3600);
 
 pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId) -> Result<Done> {
     let (view, _) = worker.job(job).await?;
@@ -50,8 +46,8 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId) -> Resul
     attempt.lease.check()?;
     if let Sealed::Building(state) = worker.ports.index.seal(&collection.id, &numbers).await? {
         let waited = waited(worker, &view).await?;
-        if waited < BUILDING_LIMIT {
-            return Ok(Done::NotYet(LOOK_AT_BUILDING));
+        if waited < worker.settings.building_limit {
+            return Ok(Done::NotYet(worker.settings.building_look));
         }
         let collection = &collection.id;
         tracing::warn!(%collection, state, ?waited, "the index is not ready; the job goes on with it as it is");

@@ -140,11 +140,8 @@ pub(super) fn only(fields: &[&str]) -> WithPayloadSelector {
 }
 
 pub(super) fn head(fields: &mut Fields) -> Result<PointHead> {
-    let at = ChunkRef {
-        shard: number(fields, SHARD)?,
-        version: number(fields, VERSION)?,
-        chunk: number(fields, CHUNK)?,
-    };
+    let at =
+        ChunkRef { shard: number(fields, SHARD)?, version: number(fields, VERSION)?, chunk: number(fields, CHUNK)? };
     Ok(PointHead { key: text(fields, KEY), at, epoch: number(fields, EPOCH)? })
 }
 

@@ -93,7 +93,8 @@ impl QdrantIndex {
                 ..FacetCounts::default()
             };
             let answer = self.wire.points().facet(request).await;
-            let answer = answer.map_err(|status| failed(format!("count the points of the collection {name}"), status))?;
+            let answer =
+                answer.map_err(|status| failed(format!("count the points of the collection {name}"), status))?;
             let hits = answer.into_inner().hits;
             if hits.len() as u64 >= limit {
                 limit *= 4;

@@ -91,7 +91,9 @@ pub(super) fn read(name: &str, info: CollectionInfo) -> Result<Stored> {
     let refused = |why: String| Error::permanent(format!("use the collection {name}: {why}"));
     let config = info.config.unwrap_or_default();
     let Some(Kind::StringValue(text)) = config.metadata.get(STORAGE).and_then(|value| value.kind.as_ref()) else {
-        return Err(refused("it does not say how it is stored: imagefleet did not make it; remove or rename it".to_owned()));
+        return Err(refused(
+            "it does not say how it is stored: imagefleet did not make it; remove or rename it".to_owned(),
+        ));
     };
     let storage: IndexSection =
         serde_json::from_str(text).permanent(|| format!("read the settings of the collection {name}"))?;

@@ -52,7 +52,8 @@ impl Wire {
             Some(key)
         });
         if key == Some(None) {
-            let message = "use the index's API key: it has characters that no header can hold; give it as it was issued";
+            let message =
+                "use the index's API key: it has characters that no header can hold; give it as it was issued";
             return Err(Error::permanent(message));
         }
         let uri: Uri = settings.url.parse().map_err(|_| refused(&settings.url))?;

@@ -5,11 +5,9 @@ use super::{
     log::Change,
     store::Store,
 };
+use ::qdrant_client::qdrant::{collections_server::Collections, points_server::Points, qdrant_server::Qdrant, *};
 use async_trait::async_trait;
 use prost::Message;
-use ::qdrant_client::qdrant::{
-    collections_server::Collections, points_server::Points, qdrant_server::Qdrant, *,
-};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, service::Interceptor};
 

@@ -12,7 +12,8 @@ fn of_a_fleet(lines: &str) -> Result<JobFile> {
 
 #[test]
 fn a_fleet_may_store_less_of_each_vector_where_the_search_is_approximate() {
-    let all = "type = \"hnsw\"\nvectors = \"f16\"\nquantization = \"binary\"\non_disk = false\nshards = 6\nreplicas = 2";
+    let all =
+        "type = \"hnsw\"\nvectors = \"f16\"\nquantization = \"binary\"\non_disk = false\nshards = 6\nreplicas = 2";
     let index = of_a_fleet(all).unwrap().spec.index;
     let expected = IndexSection {
         kind: IndexKind::Hnsw,
@@ -54,8 +55,10 @@ fn a_run_on_this_machine_keeps_whole_vectors() {
     let with = |lines: &str| SMALL.replace("[output]", &format!("[index]\ntype = \"hnsw\"\n{lines}\n[output]"));
     assert_eq!(
         refused(&with("vectors = \"f16\"")),
-        ["job.toml:17:11: index.vectors: found \"f16\", expected \"f32\": a run on this machine keeps vectors as they are; \
-          leave this out, or submit to a fleet"]
+        [
+            "job.toml:17:11: index.vectors: found \"f16\", expected \"f32\": a run on this machine keeps vectors as they are; \
+          leave this out, or submit to a fleet"
+        ]
     );
     assert!(read_in(&folder(), &with("shards = 2\nreplicas = 3\non_disk = false")).is_ok());
 }
