@@ -170,3 +170,39 @@ fn filters_that_say_the_same_are_one_text_and_a_rule_that_is_set_again_replaces_
     assert_eq!(serde_json::to_string(&Filter::default()).unwrap(), "{}");
     assert!(serde_json::from_str::<Filter>(r#"{"taken_from":"2012-02-30"}"#).is_err());
 }
+
+/// An index stores these three and asks them, where the filter itself would be asked of the picture.
+#[test]
+fn licences_day_and_words_decide_as_the_filter_does() {
+    let mut pictures: Vec<Attribution> = Licence::ALL.iter().map(|licence| licensed(licence.code())).collect();
+    pictures.push(licensed("sampling+"));
+    for (number, picture) in pictures.iter_mut().enumerate() {
+        picture.taken = ["2012-05-06 12:33:00.0", " 2012-05-07", "", "2012-13-01", "2011-12-31"][number % 5].into();
+        picture.title = ["A+red+boat", "Caf%C3%A9", ""][number % 3].into();
+        picture.tags = ["sea,new+york", "redboat"][number % 2].into();
+    }
+    pictures.push(Attribution { licence: "Attribution License".into(), ..Attribution::default() });
+    for rules in [
+        &[][..],
+        &[("licence", "by,by-nc-sa")],
+        &[("licence_without", "nc")],
+        &[("licence", "by,by-nd"), ("licence_without", "nd")],
+        &[("licence", "by-nc"), ("licence_without", "nc")],
+        &[("taken_from", "2012-05-06")],
+        &[("taken_before", "2012-05-07")],
+        &[("taken_from", "2012-01-01"), ("taken_before", "2012-05-07"), ("text", "red")],
+        &[("text", "café")],
+        &[("text", "sea,york")],
+    ] {
+        let filter = filter(rules);
+        for picture in &pictures {
+            let licence = Licence::of(picture);
+            let by_licence = filter.licences().is_none_or(|all| licence.is_some_and(|licence| all.contains(&licence)));
+            let (day, words) = (day_taken(picture).map(Date::number), words_of(picture));
+            let from = filter.taken_from.is_none_or(|from| day.is_some_and(|day| day >= from.number()));
+            let before = filter.taken_before.is_none_or(|before| day.is_some_and(|day| day < before.number()));
+            let passes = by_licence && from && before && filter.text.is_subset(&words);
+            assert_eq!(passes, filter.lets_through(picture), "{rules:?} {picture:?}");
+        }
+    }
+}
