@@ -55,9 +55,12 @@ async fn every_index_is_there_before_the_first_point_whoever_made_the_collection
         })
     })));
     let maker = tokio::spawn(async move { first.ensure(&spec("photos")).await });
-    while seen.named("create_field_index").is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let held = async {
+        while seen.named("create_field_index").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), held).await.expect("the first worker makes an index");
     let second = connect(&running).await;
     let id = made(&second, "photos").await;
     second.put(&id, at(0), 1, &points("p", 1, DIMS)).await.unwrap();

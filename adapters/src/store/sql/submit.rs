@@ -69,9 +69,7 @@ pub(super) async fn put_collection(conn: &mut Conn, spec: &CollectionSpec) -> Do
             return Err(Error::permanent(format!(
                 "the collection {} is stored as {} and cannot be stored as {}: give the index section its first values \
                  again, or the corpus another name",
-                spec.id,
-                serde_json::to_string(&known.storage)?,
-                serde_json::to_string(&spec.storage)?
+                spec.id, known.storage, spec.storage
             ))
             .into());
         }
