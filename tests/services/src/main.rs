@@ -2,6 +2,7 @@
 //! once it listens:
 //!
 //! - `s3 --root DIR --listen ADDR`, where each folder of DIR is a bucket
+//! - `qdrant --listen ADDR [--data DIR] [--api-key KEY]`
 
 use std::{
     error::Error,
@@ -24,7 +25,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             ready("s3", listener.local_addr()?)?;
             server.serve(listener).await?;
         }
-        _ => return Err("the first argument names a server: s3".into()),
+        Some("qdrant") => imagefleet_test_services::qdrant::run(arguments.into_iter().skip(1)).await?,
+        _ => return Err("the first argument names a server: s3 or qdrant".into()),
     }
     Ok(())
 }
@@ -33,22 +35,4 @@ fn ready(server: &str, address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "{server} {address}")?;
     out.flush()
-//! The test servers as processes: `imagefleet-test-services qdrant --listen 127.0.0.1:0`.
-
-use std::{error::Error, process::ExitCode};
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let ended: Result<(), Box<dyn Error>> = match arguments.next().as_deref() {
-        Some("qdrant") => imagefleet_test_services::qdrant::run(arguments).await,
-        _ => Err("expected: qdrant --listen ADDRESS [--data DIR] [--api-key KEY]".into()),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
 }
