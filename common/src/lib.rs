@@ -6,6 +6,7 @@ pub mod attribution;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod error;
+pub mod exposition;
 pub mod filter;
 pub mod ids;
 pub mod job;

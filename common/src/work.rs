@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Raised when tasks change so that an older worker must not touch them; part of every queue's name.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// A step of a job. Listing and embedding can add to each other, so they begin and end together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn only_work_with_the_encoder_is_queued_by_model() {
-        assert_eq!(Kind::Embed.queue("clip-1"), Queue("embed.clip-1.p1".into()));
-        assert_eq!(Kind::List.queue("clip-1"), Queue("list.p1".into()));
+        assert_eq!(Kind::Embed.queue("clip-1"), Queue("embed.clip-1.p2".into()));
+        assert_eq!(Kind::List.queue("clip-1"), Queue("list.p2".into()));
     }
 }

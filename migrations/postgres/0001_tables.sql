@@ -86,6 +86,7 @@ CREATE TABLE chunk_cut (
 CREATE TABLE session (
     id      UUID PRIMARY KEY,
     worker  TEXT COLLATE "C" NOT NULL,
+    slots   BIGINT NOT NULL,
     lease   BIGINT NOT NULL, -- ms
     expires BIGINT NOT NULL,
     ended   BIGINT

@@ -291,7 +291,7 @@ impl Lab {
 }
 
 pub async fn open_session(store: &Arc<dyn Store>, lease: Duration) -> SessionId {
-    let session = NewSession { id: SessionId::random(), worker: "a worker".into(), lease, replaces: None };
+    let session = NewSession { id: SessionId::random(), worker: "a worker".into(), slots: 2, lease, replaces: None };
     store.open_session(&session).await.unwrap();
     session.id
 }

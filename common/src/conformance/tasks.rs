@@ -42,6 +42,7 @@ macro_rules! tasks_conformance {
                 a_bound_never_holds_up_another_job,
                 rows_of_paused_jobs_are_not_published,
                 queues_count_what_may_run_and_what_runs,
+                open_and_dead_tasks_are_counted_by_kind_and_state,
             );
         }
         mod sessions {
@@ -58,6 +59,7 @@ macro_rules! tasks_conformance {
                 a_beat_names_what_no_job_needs_any_more,
                 a_lost_task_that_no_job_wants_is_cancelled,
                 only_a_lost_attempt_is_waited_out,
+                sessions_are_seen_with_what_they_run_until_they_end,
             );
         }
         mod ends {

@@ -7,14 +7,15 @@ use super::{
     index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, Sealed, SearchFilter, Stored},
     jobs::{Control, JobView, Jobs, NewJob, Plan, Planned, Progress, Step, Submitted, TaskView},
     objects::{ObjectMeta, Objects, Page},
-    tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, Tasks, Written},
+    tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, SessionView, Tasks, Written},
 };
 use crate::{
     error::{Next, Result},
     ids::{CollectionId, CorpusId, Epoch, JobId, Millis, Queue, SessionId},
     job::spec::{CollectionSpec, CorpusSpec},
     ledger::RejectedRow,
-    work::ChunkRef,
+    task::State,
+    work::{ChunkRef, Kind},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -94,6 +95,8 @@ forward!(Tasks, "tasks" {
     fn fail(holding: Holding, failure: &Failure) -> Written;
     fn hand_back(holding: Holding, delay: Duration) -> Written;
     fn embed_again(seal: Holding, chunk: ChunkRef) -> bool;
+    fn counts() -> Vec<(Kind, State, u64)>;
+    fn sessions() -> Vec<SessionView>;
     fn now() -> Millis;
 });
 

@@ -9,8 +9,8 @@ use crate::{
     error::Result,
     ids::{Epoch, Millis, Queue, SessionId},
     ledger::{Counts, RejectedRow, Spent},
-    task::{Holder, Refusal},
-    work::{ChunkRef, Work},
+    task::{Holder, Refusal, State},
+    work::{ChunkRef, Kind, Work},
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -34,9 +34,23 @@ pub struct NewSession {
     pub id: SessionId,
     /// Host and process, for people.
     pub worker: String,
+    /// Tasks that it runs at a time: the window is made for them.
+    pub slots: u32,
     pub lease: Duration,
     /// The reaped session of the same, living process: its tasks did not crash, and their counts are taken back.
     pub replaces: Option<SessionId>,
+}
+
+/// A session that has not ended, as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionView {
+    pub id: SessionId,
+    pub worker: String,
+    pub slots: u32,
+    /// When its lease runs out unless it beats, by the store's clock.
+    pub expires: Millis,
+    /// Tasks that it runs.
+    pub running: u64,
 }
 
 /// The answer to a heartbeat.
@@ -196,6 +210,13 @@ pub trait Tasks: Send + Sync {
     /// Opens the succeeded embed task of a chunk once more, because the index holds fewer of its points than the
     /// ledger names. `false` when that was done before since a person last retried it.
     async fn embed_again(&self, seal: Holding, chunk: ChunkRef) -> Result<bool>;
+
+    /// Open and dead tasks, by kind and state; states without a task are left out. Tasks that ended well or were
+    /// cancelled are not counted: there may be millions of them.
+    async fn counts(&self) -> Result<Vec<(Kind, State, u64)>>;
+
+    /// Sessions that have not ended, by worker and id.
+    async fn sessions(&self) -> Result<Vec<SessionView>>;
 
     /// The store's clock.
     async fn now(&self) -> Result<Millis>;

@@ -17,9 +17,10 @@ use imagefleet_common::{
         broker::Message,
         catalog::{Catalog, Chunk, ChunkLedger, Shard, Writers},
         jobs::{Control, JobState, JobView, Jobs, NewJob, Plan, Planned, Progress, Step, Submitted, TaskView},
-        tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, Tasks, Written},
+        tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, SessionView, Tasks, Written},
     },
-    work::ChunkRef,
+    task::State,
+    work::{ChunkRef, Kind},
 };
 use std::time::Duration;
 use uuid::Uuid;
@@ -133,6 +134,14 @@ impl<D: Database> Tasks for Store<D> {
     async fn embed_again(&self, seal: Holding, chunk: ChunkRef) -> Result<bool> {
         let doing = || format!("have {chunk} embedded again");
         write!(self, Lock::Structure, always, doing(), |conn| ends::embed_again(conn, seal, chunk, &self.retry))
+    }
+
+    async fn counts(&self) -> Result<Vec<(Kind, State, u64)>> {
+        read!(self, "count the tasks", |conn| views::counts(conn))
+    }
+
+    async fn sessions(&self) -> Result<Vec<SessionView>> {
+        read!(self, "list the sessions", |conn| sessions::open_ones(conn))
     }
 
     async fn now(&self) -> Result<Millis> {

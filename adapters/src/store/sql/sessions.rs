@@ -2,12 +2,12 @@
 
 use super::{
     Done,
-    query::{Conn, query},
+    query::{Conn, Row, query},
     rows::{self, TaskRow, cancel_unless_wanted, may_run, select_task},
 };
 use imagefleet_common::{
     ids::{Millis, SessionId},
-    ports::tasks::{Beat, Holding, NewSession},
+    ports::tasks::{Beat, Holding, NewSession, SessionView},
     task::{Event, Holder, RetryRules, State},
 };
 use std::collections::HashSet;
@@ -16,13 +16,17 @@ use uuid::Uuid;
 pub(super) async fn open(conn: &mut Conn, session: &NewSession, rules: &RetryRules) -> Done<()> {
     let now = conn.now().await?;
     let lease = Millis::try_from(session.lease.as_millis()).unwrap_or(Millis::MAX / 2);
-    query("INSERT INTO session (id, worker, lease, expires) VALUES ($1, $2, $3, $4 + $3) ON CONFLICT (id) DO NOTHING")
-        .bind(session.id)
-        .bind(&session.worker)
-        .bind(lease)
-        .bind(now)
-        .execute(conn)
-        .await?;
+    query(
+        "INSERT INTO session (id, worker, slots, lease, expires) VALUES ($1, $2, $3, $4, $5 + $4)
+         ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(session.id)
+    .bind(&session.worker)
+    .bind(session.slots)
+    .bind(lease)
+    .bind(now)
+    .execute(conn)
+    .await?;
     if let Some(old) = session.replaces {
         // The process lives: what it ran there was put down, not lost.
         end(conn, old, now).await?;
@@ -151,6 +155,27 @@ pub(super) async fn alive(conn: &mut Conn, sessions: Vec<Uuid>) -> Done<HashSet<
         .fetch_all(conn)
         .await?;
     found.iter().map(|row| row.get("id")).collect()
+}
+
+/// Every session that has not ended, as people and publishers see it.
+pub(super) async fn open_ones(conn: &mut Conn) -> Done<Vec<SessionView>> {
+    let found = query(
+        "SELECT s.id, s.worker, s.slots, s.expires,
+                (SELECT count(*) FROM task t WHERE t.state = 'running' AND t.session = s.id) AS running
+         FROM session s WHERE s.ended IS NULL ORDER BY s.worker, s.id",
+    )
+    .fetch_all(conn)
+    .await?;
+    let view = |row: &Row| {
+        Ok(SessionView {
+            id: row.get("id")?,
+            worker: row.get("worker")?,
+            slots: row.get("slots")?,
+            expires: row.get("expires")?,
+            running: row.get("running")?,
+        })
+    };
+    found.iter().map(view).collect()
 }
 
 /// What the row's state says of an attempt that a caller claims to hold.

@@ -117,6 +117,19 @@ async fn ledger_sum(conn: &mut Conn, job: JobId) -> Done<Counts> {
     Ok(sum)
 }
 
+/// Through the indexes on open and on dead rows.
+pub(super) async fn counts(conn: &mut Conn) -> Done<Vec<(Kind, State, u64)>> {
+    let found = query(
+        "SELECT kind, state, count(*) AS tasks FROM task WHERE state IN ('pending', 'ready', 'running')
+         GROUP BY kind, state
+         UNION ALL
+         SELECT kind, state, count(*) AS tasks FROM task WHERE state = 'dead' GROUP BY kind, state",
+    )
+    .fetch_all(conn)
+    .await?;
+    found.iter().map(|row| Ok((kind(row)?, rows::state(row)?, row.get("tasks")?))).collect()
+}
+
 pub(super) async fn tasks(conn: &mut Conn, job: JobId) -> Done<Vec<TaskView>> {
     let found = query(
         "SELECT t.id, t.work, t.state, t.attempt, t.failures, t.crashes, t.error, t.artifact,

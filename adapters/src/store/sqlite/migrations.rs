@@ -4,9 +4,10 @@ use super::Done;
 use imagefleet_common::Error;
 use sqlx::{Row, SqlitePool};
 
-const SCRIPTS: [&str; 2] = [
+const SCRIPTS: [&str; 3] = [
     include_str!("../../../../migrations/sqlite/0001_tables.sql"),
     include_str!("../../../../migrations/sqlite/0002_timings.sql"),
+    include_str!("../../../../migrations/sqlite/0003_fleet.sql"),
 ];
 
 /// Runs the scripts that the file has not seen, in one transaction.

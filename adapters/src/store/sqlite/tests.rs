@@ -102,6 +102,31 @@ async fn a_file_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_first_protocol_goes_on_under_this_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let job = job("a");
+    {
+        let lab = lab(&path).await;
+        lab.start(&job, &["a.zip", "b.zip"]).await;
+        lab.list(&job, 1, listing("etag", vec![cut(0)])).await;
+    }
+    {
+        let store = open(&path).await;
+        // As a binary of protocol 1 left it.
+        let old = "UPDATE task SET queue = substr(queue, 1, length(queue) - 1) || '1';
+                   ALTER TABLE session DROP COLUMN slots; PRAGMA user_version = 2";
+        sqlx::raw_sql(old).execute(&store.database.writer).await.unwrap();
+        store.close().await;
+    }
+    let store = open(&path).await;
+    let queues: Vec<_> = store.queues(HOUR).await.unwrap().into_iter().map(|load| (load.queue, load.unpublished)).collect();
+    assert_eq!(queues, [(Kind::Embed.queue("clip"), 1), (Kind::List.queue(""), 1)]);
+    let old = sqlx::query("SELECT count(*) FROM task WHERE queue NOT GLOB '*.p2'").fetch_one(&store.database.writer).await.unwrap();
+    assert_eq!(old.get::<i64, _>(0), 0, "what has ended may be opened again");
+}
+
+#[tokio::test]
 async fn the_file_is_written_as_durably_as_promised() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("store.db")).await;

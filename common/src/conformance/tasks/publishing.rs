@@ -2,13 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a suite may panic")]
 
 use crate::{
-    conformance::seed::{HOUR, Lab, eight_at_once, job, listing},
+    conformance::seed::{HOUR, Lab, chunk, cut, eight_at_once, job, listing},
     ids::Queue,
     ports::{
         broker::Message,
         jobs::{Control, NewJob},
         tasks::{Outcome, QueueLoad},
     },
+    task::State,
     work::Kind,
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -162,4 +163,26 @@ pub async fn queues_count_what_may_run_and_what_runs(lab: &Lab) {
     mark(lab, 1, HOUR).await;
     let load = QueueLoad { queue: queue(), unpublished: 3, running: 1 };
     assert_eq!(lab.store.queues(HOUR).await.unwrap(), [load]);
+}
+
+pub async fn open_and_dead_tasks_are_counted_by_kind_and_state(lab: &Lab) {
+    let job = job("a");
+    assert_eq!(lab.store.counts().await.unwrap(), []);
+    lab.start(&job, &SHARDS).await;
+    lab.list(&job, 1, listing("etag", vec![cut(0), cut(1)])).await;
+    lab.take(&job, &job.list(2)).await;
+    lab.kill(&job, &job.embed(chunk(1, 1, 1))).await;
+    let mut counts = lab.store.counts().await.unwrap();
+    counts.sort_by_key(|(kind, state, _)| (*kind, state.name()));
+    let expected = [
+        (Kind::List, State::Ready, 3),
+        (Kind::List, State::Running, 1),
+        (Kind::Embed, State::Dead, 1),
+        (Kind::Embed, State::Ready, 1),
+        (Kind::Seal, State::Pending, 1),
+        (Kind::Retrieve, State::Pending, 1),
+        (Kind::Rerank, State::Pending, 1),
+        (Kind::Finalize, State::Pending, 1),
+    ];
+    assert_eq!(counts, expected, "the list task that has succeeded is not counted");
 }

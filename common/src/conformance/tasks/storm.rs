@@ -120,7 +120,7 @@ impl Actor {
             self.store.close_session(old).await.unwrap();
         }
         self.session = SessionId::random();
-        let session = NewSession { id: self.session, worker: "a worker".into(), lease: HOUR, replaces };
+        let session = NewSession { id: self.session, worker: "a worker".into(), slots: 2, lease: HOUR, replaces };
         self.store.open_session(&session).await.unwrap();
     }
 
