@@ -115,19 +115,23 @@ impl Run {
         let ports = world.coordinator();
         // What a plan would stumble over for good is refused before anything starts.
         shards_of(&new_job(&submission).corpus, world.files.as_ref()).await?;
-        let submitted = submit(&ports, world.artifacts.as_ref(), submission).await?;
+        let submitted = submit(ports.jobs.as_ref(), world.artifacts.as_ref(), submission).await?;
         say_submitted(&name, submitted.how, &submitted.cancelled);
         run_alone(&world, submitted.job).await?;
 
         let (stopper, stop) = stop::channel();
         let worker = Arc::new(make_worker(&world, load, &collection, worker));
         let stats = Arc::clone(worker.engines.stats());
-        let coordinating = tokio::spawn({
-            let (changed, stop) = (world.changed.clone(), stop.clone());
-            async move {
-                imagefleet_coordinator::run(ports, coordinator, changed, async move { stop.stopped().await }).await
-            }
-        });
+        let coordinating =
+            tokio::spawn({
+                let (changed, stop) = (world.changed.clone(), stop.clone());
+                async move {
+                    imagefleet_coordinator::run(ports, coordinator, Arc::default(), changed, async move {
+                        stop.stopped().await
+                    })
+                    .await
+                }
+            });
         let mut working = tokio::spawn(pull::run(worker, stop));
 
         let watching = Watching { world: &world, job: submitted.job, accept_dead, retry_dead, stats: &stats };

@@ -3,17 +3,22 @@
 //!
 //! Any number may run at once: every duty is a compare-and-set in the store, so doing it twice does it once.
 //! A duty that fails is logged and tried again at its next turn; none stops the others.
+//! `api` (of the feature of that name) shows it all over HTTP.
 
 pub mod advance;
+#[cfg(feature = "api")]
+pub mod api;
 pub mod plan;
 pub mod publish;
 pub mod reap;
+pub mod stats;
 pub mod submit;
 
 use imagefleet_common::{
     Result,
     ports::{broker::Broker, catalog::Catalog, jobs::Jobs, objects::Objects, tasks::Tasks},
 };
+use stats::{Duty, Stats};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
@@ -30,7 +35,7 @@ pub struct Ports {
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Messages a queue holds at most.
+    /// Messages that a queue holds at most for each worker session.
     pub window: usize,
     /// A message that was not claimed for this long is published again, doubling each time.
     pub republish_after: Duration,
@@ -53,34 +58,48 @@ impl Default for Settings {
 }
 
 /// Runs all duties until `shutdown` ends. `changed` wakes them early; without it they look once per `idle`.
-pub async fn run(ports: Ports, settings: Settings, changed: watch::Receiver<u64>, shutdown: impl Future<Output = ()>) {
+pub async fn run(
+    ports: Ports,
+    settings: Settings,
+    stats: Arc<Stats>,
+    changed: watch::Receiver<u64>,
+    shutdown: impl Future<Output = ()>,
+) {
     let reaper = reap::Reaper::new(settings.lease);
+    let duties = Duties { settings: &settings, stats: &stats, changed };
     tokio::select! {
-        () = duty("plan", &settings, changed.clone(), || plan::plan_submitted(&ports)) => {}
-        () = duty("publish", &settings, changed.clone(), || publish::fill_windows(&ports, &settings)) => {}
-        () = duty("advance", &settings, changed.clone(), || advance::advance(&ports)) => {}
-        () = duty("reap", &settings, changed, || reaper.reap(&ports)) => {}
+        () = duties.repeat(Duty::Plan, || plan::plan_submitted(&ports)) => {}
+        () = duties.repeat(Duty::Publish, || publish::fill_windows(&ports, &settings, &stats)) => {}
+        () = duties.repeat(Duty::Advance, || advance::advance(&ports)) => {}
+        () = duties.repeat(Duty::Reap, || reaper.reap(&ports, &stats)) => {}
         () = shutdown => {}
     }
 }
 
-/// Does `turn` on every change and at least once per `idle`, for ever.
-async fn duty<F: Future<Output = Result<()>>>(
-    name: &'static str,
-    settings: &Settings,
-    mut changed: watch::Receiver<u64>,
-    turn: impl Fn() -> F,
-) {
-    loop {
-        changed.mark_unchanged();
-        let failed = turn().await.inspect_err(|error| tracing::warn!(duty = name, %error, "a duty failed")).is_err();
-        if failed {
-            tokio::time::sleep(settings.idle).await;
-            continue;
-        }
-        // A closed channel means that nobody will call any more: only the clock is left.
-        if let Ok(Err(_)) = tokio::time::timeout(settings.idle, changed.changed()).await {
-            tokio::time::sleep(settings.idle).await;
+struct Duties<'a> {
+    settings: &'a Settings,
+    stats: &'a Stats,
+    changed: watch::Receiver<u64>,
+}
+
+impl Duties<'_> {
+    /// Does `turn` on every change and at least once per `idle`, for ever.
+    async fn repeat<F: Future<Output = Result<()>>>(&self, duty: Duty, turn: impl Fn() -> F) {
+        let (idle, turns) = (self.settings.idle, self.stats.duty(duty));
+        let mut changed = self.changed.clone();
+        loop {
+            changed.mark_unchanged();
+            if let Err(error) = turn().await {
+                tracing::warn!(%duty, %error, "a duty failed");
+                turns.failed();
+                tokio::time::sleep(idle).await;
+                continue;
+            }
+            turns.succeeded();
+            // A closed channel means that nobody will call any more: only the clock is left.
+            if let Ok(Err(_)) = tokio::time::timeout(idle, changed.changed()).await {
+                tokio::time::sleep(idle).await;
+            }
         }
     }
 }

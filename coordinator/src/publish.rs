@@ -4,17 +4,23 @@
 //! them published where the token still matches. A crash between any two leaves rows that are marked again later;
 //! the duplicate message is refused by the claim.
 
-use crate::{Ports, Settings};
+use crate::{Ports, Settings, stats::Stats};
 use imagefleet_common::Result;
 use uuid::Uuid;
 
-/// Tops up the window of every queue that has rows to run.
-pub async fn fill_windows(ports: &Ports, settings: &Settings) -> Result<()> {
-    for load in ports.tasks.queues(settings.republish_after).await? {
+/// Tops up the window of every queue that has rows to run. The window grows with the sessions that may take from it;
+/// until there is one, it is that of one.
+pub async fn fill_windows(ports: &Ports, settings: &Settings, stats: &Stats) -> Result<()> {
+    let loads = ports.tasks.queues(settings.republish_after).await?;
+    if loads.iter().all(|load| load.unpublished == 0) {
+        return Ok(());
+    }
+    let window = settings.window * ports.tasks.sessions().await?.len().max(1);
+    for load in loads {
         if load.unpublished == 0 {
             continue;
         }
-        let room = settings.window.saturating_sub(ports.broker.depth(&load.queue).await?);
+        let room = window.saturating_sub(ports.broker.depth(&load.queue).await?);
         if room == 0 {
             continue;
         }
@@ -24,6 +30,7 @@ pub async fn fill_windows(ports: &Ports, settings: &Settings) -> Result<()> {
             continue;
         }
         ports.broker.publish(&load.queue, &messages).await?;
+        stats.add_published(messages.len());
         ports.tasks.published(token).await?;
         tracing::debug!(queue = %load.queue, messages = messages.len(), "published");
     }

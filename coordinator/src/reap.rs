@@ -1,6 +1,6 @@
 //! Reaping: sessions whose lease ran out are ended, and their tasks go on elsewhere.
 
-use crate::Ports;
+use crate::{Ports, stats::Stats};
 use imagefleet_common::Result;
 use std::{
     sync::Mutex,
@@ -20,7 +20,7 @@ impl Reaper {
         Self { lease, quiet_until: Mutex::new(Instant::now() + lease) }
     }
 
-    pub async fn reap(&self, ports: &Ports) -> Result<()> {
+    pub async fn reap(&self, ports: &Ports, stats: &Stats) -> Result<()> {
         let quiet_until = *self.quiet_until.lock().expect("nothing panics while it holds this lock");
         if Instant::now() < quiet_until {
             // The query is made all the same, so that a failure of it is noticed.
@@ -28,6 +28,7 @@ impl Reaper {
         }
         for session in self.noticing(ports.tasks.reap().await)? {
             tracing::warn!(%session, "a session's lease ran out; its tasks are ready again");
+            stats.add_reaped();
         }
         Ok(())
     }

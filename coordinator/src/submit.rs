@@ -1,12 +1,11 @@
 //! Submission: a job file that was read becomes a job.
 
-use crate::Ports;
 use imagefleet_common::{
     Result,
     ids::{JobId, content_hash},
     job::spec::{CollectionSpec, CorpusSpec, JobSpec, ModelIdentity, ResolvedJob, input_path},
     ports::{
-        jobs::{NewJob, Submitted},
+        jobs::{Jobs, NewJob, Submitted},
         objects::Objects,
     },
 };
@@ -31,7 +30,7 @@ pub struct Submission {
 }
 
 /// Stores the inputs by hash, then the job. Idempotent: the same submission is the same job.
-pub async fn submit(ports: &Ports, artifacts: &dyn Objects, submission: Submission) -> Result<Submitted> {
+pub async fn submit(jobs: &dyn Jobs, artifacts: &dyn Objects, submission: Submission) -> Result<Submitted> {
     let job = new_job(&submission);
     for input in submission.heads.into_iter().flatten().chain([submission.articles]) {
         let path = input_path(&content_hash(&input));
@@ -39,7 +38,7 @@ pub async fn submit(ports: &Ports, artifacts: &dyn Objects, submission: Submissi
             artifacts.put(&path, input.into()).await?;
         }
     }
-    ports.jobs.submit(&job).await
+    jobs.submit(&job).await
 }
 
 /// The job that a submission asks for.

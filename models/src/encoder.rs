@@ -24,6 +24,13 @@ pub trait Encoder: Send {
     fn encode_texts(&mut self, texts: &[String]) -> Result<Vectors>;
 }
 
+/// Did a computation fail for want of the device's memory? Drivers say so in words only: CUDA's error 2 is
+/// `CUDA_ERROR_OUT_OF_MEMORY`, "out of memory".
+pub fn is_out_of_memory(error: &Error) -> bool {
+    let said = error.to_string().to_ascii_lowercase();
+    said.contains("out of memory") || said.contains("out_of_memory")
+}
+
 /// Pictures ready for the model: `count` × 3 × `side` × `side` f32, channel first, normalised.
 #[derive(Debug, Clone)]
 pub struct PictureBatch {

@@ -23,7 +23,7 @@ mod weights;
 pub use check::{Report, check};
 pub use checkpoint::{hashes, open_checkpoint, revision, revision_of};
 pub use device::Device;
-pub use encoder::{Encoder, PictureBatch, Vectors};
+pub use encoder::{Encoder, PictureBatch, Vectors, is_out_of_memory};
 
 use checkpoint::Family;
 use imagefleet_common::Result;

@@ -53,7 +53,7 @@ impl Attempt {
         let lease = Arc::clone(&self.lease);
         tokio::select! {
             () = self.run_under_lease(worker) => {}
-            () = lease.lost() => tracing::warn!(session = %lease.session, "dropped an attempt: the lease is lost"),
+            () = lease.lost() => events::attempt_lost(&worker.ends, self.work().kind(), lease.session),
         }
     }
 
@@ -65,7 +65,7 @@ impl Attempt {
                 end = AssertUnwindSafe(tasks::execute(worker, self)).catch_unwind() => end.unwrap_or_else(panicked),
                 () = stopped.stopped() => Ok(Done::NotYet(Duration::ZERO)),
             };
-            events::attempt_ended(kind, &end);
+            events::attempt_ended(&worker.ends, kind, &end);
             self.write_end(worker, kind, end).await;
         }
         .boxed()

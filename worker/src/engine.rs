@@ -9,7 +9,7 @@ use imagefleet_models::Encoder;
 use imagefleet_pictures::processor::Processor;
 use std::{
     collections::HashMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -24,13 +24,22 @@ pub struct Engines {
     load: Arc<Load>,
     decoders: usize,
     stats: Arc<Stats>,
+    /// Where this machine has a model, by revision.
+    folders: HashMap<String, PathBuf>,
     /// By revision, and by how pictures are decoded for it.
     loaded: Mutex<HashMap<(String, Decoding), Loading>>,
 }
 
 impl Engines {
     pub fn new(load: Arc<Load>, decoders: usize) -> Self {
-        Self { load, decoders, stats: Arc::default(), loaded: Mutex::default() }
+        Self { load, decoders, stats: Arc::default(), folders: HashMap::new(), loaded: Mutex::default() }
+    }
+
+    /// With the folders of this machine's models by revision. A model that is not among them is looked for where its
+    /// job's submitter had it.
+    #[must_use]
+    pub fn with_folders(self, folders: HashMap<String, PathBuf>) -> Self {
+        Self { folders, ..self }
     }
 
     /// What all pipelines did so far.
@@ -48,11 +57,11 @@ impl Engines {
     }
 
     async fn start(&self, collection: &CollectionSpec) -> Result<Arc<Pipeline>> {
-        let (load, path, decoding) = (Arc::clone(&self.load), collection.model_path.clone(), collection.decoding);
-        let opened = tokio::task::spawn_blocking(move || {
-            let path = Path::new(&path);
-            Ok((load(path)?, Processor::read(path)?.with_decoding(decoding)))
-        });
+        let here = self.folders.get(&collection.revision);
+        let path = here.cloned().unwrap_or_else(|| PathBuf::from(&collection.model_path));
+        let (load, decoding) = (Arc::clone(&self.load), collection.decoding);
+        let opened =
+            tokio::task::spawn_blocking(move || Ok((load(&path)?, Processor::read(&path)?.with_decoding(decoding))));
         let (encoder, processor) =
             opened.await.map_err(|error| Error::permanent("load the model").because(error)).flatten()?;
         same("preprocessing", &collection.preprocessing, &processor.identity())?;

@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod engine;
 pub mod events;
 pub mod machine;
+pub mod metrics;
 pub mod pipeline;
 pub mod pull;
 pub mod search;
@@ -17,8 +18,10 @@ pub mod tasks;
 pub mod thumbnails;
 
 use engine::Engines;
-use imagefleet_common::ports::{
-    broker::Broker, catalog::Catalog, index::Index, jobs::Jobs, objects::Objects, tasks::Tasks,
+use events::Ends;
+use imagefleet_common::{
+    ports::{broker::Broker, catalog::Catalog, index::Index, jobs::Jobs, objects::Objects, tasks::Tasks},
+    work::Kind,
 };
 use imagefleet_retrieval::results::Binary;
 use shards::cache::ShardCache;
@@ -60,6 +63,8 @@ pub struct Settings {
     pub building_limit: Duration,
     /// Threads that decode pictures.
     pub decoders: usize,
+    /// The kinds of work that it takes.
+    pub kinds: Vec<Kind>,
     /// The revision (first letters) of each model whose queues it serves.
     pub models: Vec<String>,
     /// What runs, for the record of a run.
@@ -81,6 +86,7 @@ impl Settings {
             building_look: Duration::from_secs(15),
             building_limit: Duration::from_secs(2 * 3600),
             decoders: std::thread::available_parallelism().map_or(1, usize::from),
+            kinds: Kind::ALL.to_vec(),
             models,
             binary: Binary { version: env!("CARGO_PKG_VERSION").to_owned(), commit: "unknown".to_owned() },
         }
@@ -93,10 +99,12 @@ pub struct Worker {
     pub settings: Settings,
     pub engines: Engines,
     pub shards: ShardCache,
+    /// How attempts ended so far.
+    pub ends: Ends,
 }
 
 impl Worker {
     pub fn new(ports: Ports, settings: Settings, engines: Engines) -> Self {
-        Self { ports, settings, engines, shards: ShardCache::default() }
+        Self { ports, settings, engines, shards: ShardCache::default(), ends: Ends::default() }
     }
 }

@@ -61,7 +61,7 @@ pub async fn run(worker: Arc<Worker>, shutdown: Stop) -> Result<()> {
 
 /// Takes messages for ever, one for each free slot.
 async fn take(worker: &Arc<Worker>, lease: &Arc<Lease>, running: &mut JoinSet<()>) {
-    let queues = queues(&worker.settings.models);
+    let queues = queues(&worker.settings.kinds, &worker.settings.models);
     loop {
         let free = running.len() < worker.settings.slots;
         tokio::select! {
@@ -94,10 +94,10 @@ async fn ended(running: &mut JoinSet<()>, within: Duration) -> bool {
     tokio::time::timeout(within, async { while running.join_next().await.is_some() {} }).await.is_ok()
 }
 
-/// The queues of a worker that serves these models.
-fn queues(models: &[String]) -> Vec<Queue> {
+/// The queues of a worker that does these kinds of work with these models; only those of its own protocol.
+fn queues(kinds: &[Kind], models: &[String]) -> Vec<Queue> {
     let mut queues: Vec<Queue> = Vec::new();
-    for kind in Kind::ALL {
+    for kind in kinds {
         match kind.needs_model() {
             true => queues.extend(models.iter().map(|model| kind.queue(model))),
             false => queues.push(kind.queue("")),
@@ -161,4 +161,20 @@ async fn claim(worker: &Worker, lease: &Lease, delivery: &Delivery) -> Option<Cl
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_serves_its_kinds_and_its_models_under_its_own_protocol() {
+        let names = |kinds: &[Kind], models: &[&str]| -> Vec<String> {
+            let models: Vec<String> = models.iter().map(|model| (*model).to_owned()).collect();
+            queues(kinds, &models).into_iter().map(|queue| queue.0).collect()
+        };
+        assert_eq!(names(&[Kind::List, Kind::Embed], &["aa", "bb"]), ["list.p2", "embed.aa.p2", "embed.bb.p2"]);
+        assert_eq!(names(&[Kind::Seal, Kind::Finalize], &[]), ["seal.p2", "finalize.p2"]);
+        assert_eq!(names(&Kind::ALL, &["aa"]).len(), 6);
+    }
 }

@@ -5,7 +5,7 @@ use imagefleet_common::{
     Error, Result,
     ledger::{Reason, Rejection},
 };
-use imagefleet_models::{Encoder, PictureBatch};
+use imagefleet_models::{Encoder, PictureBatch, is_out_of_memory};
 use std::{
     sync::{
         Arc,
@@ -22,6 +22,7 @@ pub(super) struct Encoding {
     pub(super) encoder: Box<dyn Encoder>,
     pub(super) requests: Receiver<Request>,
     pub(super) texts: Receiver<Texts>,
+    /// Pictures a batch; halved for good when the device has no memory for as many.
     pub(super) batch: usize,
     pub(super) buffers: Arc<Buffers>,
     pub(super) stats: Arc<Stats>,
@@ -98,10 +99,22 @@ impl Encoding {
             }
             Err(error) => {
                 tracing::warn!(%error, count, "a batch failed and is halved");
+                if is_out_of_memory(&error) {
+                    self.batch_at_most(count / 2);
+                }
                 let second = batch.split_off(count / 2);
                 self.encode(batch, pixels);
                 self.encode(second, pixels);
             }
+        }
+    }
+
+    /// What did not fit once would fail over and over.
+    fn batch_at_most(&mut self, most: usize) {
+        if most < self.batch {
+            self.batch = most;
+            self.stats.batch.store(most as u64, Ordering::Relaxed);
+            tracing::warn!(batch = most, "the device is out of memory: batches stay this small until the process ends");
         }
     }
 

@@ -23,7 +23,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
     mpsc::{Sender, SyncSender, channel, sync_channel},
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Batches of pictures that one task may have in the pipeline, its unread answers counted.
@@ -201,6 +201,7 @@ impl Pipeline {
         let (texts, received_texts) = channel();
         let buffers = Arc::new(Buffers::default());
         stats.decoders.store(decoders as u64, Ordering::Relaxed);
+        stats.batch.store(batch as u64, Ordering::Relaxed);
         let raws = Arc::new(Mutex::new(raws));
         let processor = Arc::new(processor);
         for number in 0..decoders {
@@ -298,13 +299,14 @@ impl Feed {
         let start = Instant::now();
         let done = read.await;
         let waited = start.elapsed();
-        self.pipeline.stats.read.add(waited, 1);
-        self.origin.times.read.add(waited, 1);
+        self.pipeline.stats.read.add(waited, 0);
+        self.origin.times.read.add(waited, 0);
         done
     }
 
     /// Waits for room, then sends a picture on.
     pub async fn send(&self, candidate: Candidate, packed: Packed) -> Result<()> {
+        self.pipeline.stats.read.add(Duration::ZERO, 1);
         let gone = || Error::permanent("decode a picture: the decoders' threads have ended");
         let share = packed.size().div_ceil(1024).clamp(1, BUDGET) as u32;
         let budget = Arc::clone(&self.pipeline.budget).acquire_many_owned(share).await.map_err(|_| gone())?;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-/// Time and count of one stage, since the process began.
+/// Time and count of pictures of one stage, since the process began.
 #[derive(Debug, Default)]
 pub struct StageStats {
     busy: AtomicU64,
@@ -37,6 +37,8 @@ pub struct Stats {
     pub upsert: StageStats,
     /// Calls of the encoder for pictures.
     pub batches: AtomicU64,
+    /// Pictures that a batch may hold: of the model that was loaded or halved last; 0 until one is loaded.
+    pub batch: AtomicU64,
     /// Texts encoded.
     pub texts: AtomicU64,
     /// Threads that decode: `decode` can be busy this many times the wall clock.

@@ -120,7 +120,8 @@ async fn a_file_of_the_first_protocol_goes_on_under_this_one() {
         store.close().await;
     }
     let store = open(&path).await;
-    let queues: Vec<_> = store.queues(HOUR).await.unwrap().into_iter().map(|load| (load.queue, load.unpublished)).collect();
+    let queues: Vec<_> =
+        store.queues(HOUR).await.unwrap().into_iter().map(|load| (load.queue, load.unpublished)).collect();
     assert_eq!(queues, [(Kind::Embed.queue("clip"), 1), (Kind::List.queue(""), 1)]);
     let old = sqlx::query("SELECT count(*) FROM task WHERE queue NOT GLOB '*.p2'").fetch_one(&store.database.writer).await.unwrap();
     assert_eq!(old.get::<i64, _>(0), 0, "what has ended may be opened again");
