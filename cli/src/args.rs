@@ -21,6 +21,12 @@ pub struct Global {
     /// Where `corpus.source` starts [default: the job file's folder]
     #[arg(long, global = true, env = "IMAGEFLEET_OBJECT_ROOT", value_name = "DIR")]
     pub object_root: Option<PathBuf>,
+    /// Settings of a fleet, as TOML; see docs/fleet.md
+    #[arg(long, global = true, env = "IMAGEFLEET_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A setting of a fleet, before what the environment and the file say; may be given again
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// What is logged, as tracing's filter directives
     #[arg(long, global = true, env = "IMAGEFLEET_LOG", value_name = "FILTER", default_value = "warn")]
     pub log: String,
@@ -73,11 +79,24 @@ pub enum Command {
         /// The other run's
         right: PathBuf,
     },
-    /// Look at jobs
+    /// Look at jobs, and control them
     Jobs {
         #[command(subcommand)]
         command: JobsCommand,
     },
+    /// Fetch what jobs have made
+    Results {
+        #[command(subcommand)]
+        command: ResultsCommand,
+    },
+    /// Send a job file to the fleet
+    Submit(SubmitArgs),
+    /// Run a coordinator of the fleet, until SIGTERM; any number may run at once
+    Coordinator(CoordinatorArgs),
+    /// Run a worker of the fleet, until SIGTERM; one process for each GPU
+    Worker(WorkerArgs),
+    /// Bring the tables of the fleet's database up to date
+    Migrate,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -181,4 +200,86 @@ pub enum JobsCommand {
         /// The job's id, or its name (the newest of that name)
         job: String,
     },
+    /// Watch one job until it ends; exits 1 where it cannot be watched, 3 where it is blocked, 4 where it was cancelled
+    Watch {
+        /// The job's id, or its name (the newest of that name)
+        job: String,
+    },
+    /// Cancel a job; what other jobs need goes on
+    Cancel {
+        /// The job's id, or its name (the newest of that name)
+        job: String,
+    },
+    /// Hold a job: what of it runs is handed back
+    Pause {
+        /// The job's id, or its name (the newest of that name)
+        job: String,
+    },
+    /// Let a job that was paused go on
+    Resume {
+        /// The job's id, or its name (the newest of that name)
+        job: String,
+    },
+    /// Try what is dead of a job once more, after mending its cause
+    Retry {
+        /// The job's id, or its name (the newest of that name)
+        job: String,
+    },
+    /// Let a job go on without the shards and chunks that are dead; its summary says so
+    AcceptDead {
+        /// The job's id, or its name (the newest of that name)
+        job: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ResultsCommand {
+    /// Copy a finished job's result files to a folder
+    Get {
+        /// The job's id, or its name (the newest of that name)
+        job: String,
+        /// Where the files go [default: the job file's output.directory, from here]
+        folder: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct SubmitArgs {
+    /// The job file
+    pub file: PathBuf,
+    /// Watch the job until it ends
+    #[arg(long)]
+    pub wait: bool,
+    /// Remove pictures of shards that are gone, however many
+    #[arg(long)]
+    pub allow_delete: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct CoordinatorArgs {
+    /// Where the HTTP API is served; other than on loopback it needs a token [default: 127.0.0.1:7300]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkerArgs {
+    /// Kinds of work that it takes: of list, embed, seal, retrieve, rerank, finalize [default: all]
+    #[arg(long, value_name = "KIND,…")]
+    pub queues: Option<String>,
+    /// Models that it serves, each a folder of this machine or owner/name of the hub
+    #[arg(long, value_name = "MODEL,…")]
+    pub models: Option<String>,
+    /// Where models compute: cpu or cuda:N [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Tasks at a time; they share one encoder [default: 3]
+    #[arg(long, value_name = "N")]
+    pub slots: Option<String>,
+    /// From SIGTERM until what still runs is handed back [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    pub grace: Option<String>,
+    /// Where health and metrics are served [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
 }

@@ -1,17 +1,65 @@
-//! `imagefleet jobs`: reading only, without the data directory's lock.
+//! `imagefleet jobs`: without the data directory's lock, since each of these is one transaction of the store.
 
 use crate::{
-    args::{Global, Output},
-    embedded::World,
+    args::{Global, JobsCommand, Output},
     exit::Exit,
-    logging::print,
+    logging::{print, say},
+    patience::patiently,
+    signals::stop_on_signals,
+    site::Site,
     table::table,
+    watch::{GOES_ON, watch},
 };
-use imagefleet_common::{Error, Result, ports::jobs::JobView, task::State};
+use imagefleet_common::{
+    Error, Result,
+    ports::jobs::{Control, JobView, Jobs},
+    task::State,
+};
 use serde_json::{Value, json};
 
-pub(crate) async fn ls(global: &Global) -> Result<Exit> {
-    let jobs = World::here(global).await?.jobs.jobs().await?;
+pub(crate) async fn command(global: &Global, command: JobsCommand) -> Result<Exit> {
+    let site = Site::of(global)?;
+    let (job, control) = match &command {
+        JobsCommand::Ls => return ls(global, site.jobs().await?.as_ref()).await,
+        JobsCommand::Show { job } => return show(global, site.jobs().await?.as_ref(), job).await,
+        JobsCommand::Watch { job } => return watch_one(&site, job).await,
+        JobsCommand::Cancel { job } => (job, Control::Cancel),
+        JobsCommand::Pause { job } => (job, Control::Pause),
+        JobsCommand::Resume { job } => (job, Control::Resume),
+        JobsCommand::Retry { job } => (job, Control::RetryDead),
+        JobsCommand::AcceptDead { job } => (job, Control::AcceptDead),
+    };
+    let jobs = site.jobs().await?;
+    let id = find(jobs.as_ref(), job).await?.id;
+    jobs.control(id, control).await?;
+    // What can follow at once does: in a data directory no coordinator may be running.
+    jobs.advance().await?;
+    let job = find(jobs.as_ref(), &id.to_string()).await?;
+    say(format_args!("job {} {id}: {}", job.name, state(&job)));
+    Ok(Exit::Done)
+}
+
+/// The job of this id, or the newest of this name.
+pub(crate) async fn find(jobs: &dyn Jobs, wanted: &str) -> Result<JobView> {
+    let found = jobs.jobs().await?.into_iter().rfind(|job| job.id.to_string() == wanted || job.name == wanted);
+    found.ok_or_else(|| Error::permanent(format!("find job {wanted}: see `imagefleet jobs ls`")))
+}
+
+async fn watch_one(site: &Site, wanted: &str) -> Result<Exit> {
+    let stop = stop_on_signals(GOES_ON)?;
+    let found = patiently(&stop, "find the job", async || {
+        let jobs = site.jobs().await?;
+        let id = find(jobs.as_ref(), wanted).await?.id;
+        Ok((jobs, id))
+    });
+    match found.await? {
+        Some((jobs, id)) => watch(jobs.as_ref(), id, &stop).await,
+        None => Ok(Exit::Stopped),
+    }
+}
+
+async fn ls(global: &Global, jobs: &dyn Jobs) -> Result<Exit> {
+    let jobs = jobs.jobs().await?;
     match global.output {
         Output::Json => print(format_args!("{:#}", Value::Array(jobs.iter().map(as_json).collect()))),
         Output::Table => {
@@ -25,13 +73,10 @@ pub(crate) async fn ls(global: &Global) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-pub(crate) async fn show(global: &Global, wanted: &str) -> Result<Exit> {
-    let world = World::here(global).await?;
-    let jobs = world.jobs.jobs().await?;
-    let job = jobs.into_iter().rfind(|job| job.id.to_string() == wanted || job.name == wanted);
-    let job = job.ok_or_else(|| Error::permanent(format!("find job {wanted}: see `imagefleet jobs ls`")))?;
-    let progress = world.jobs.progress(job.id).await?;
-    let tasks = world.jobs.tasks(job.id).await?;
+async fn show(global: &Global, jobs: &dyn Jobs, wanted: &str) -> Result<Exit> {
+    let job = find(jobs, wanted).await?;
+    let progress = jobs.progress(job.id).await?;
+    let tasks = jobs.tasks(job.id).await?;
     let failed =
         tasks.iter().filter(|task| task.state == State::Dead || (task.error.is_some() && task.state.is_open()));
     if global.output == Output::Json {

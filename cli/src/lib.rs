@@ -1,29 +1,38 @@
 //! The one binary, `imagefleet`, as a library: the only place that wires adapters to ports.
 //!
-//! [`args`] → [`embedded`] (adapters to ports) → one file a command. [`run::Run`] is the embedded run itself, which tests
-//! drive with layers of their own around the ports.
+//! [`args`] and [`config`] → [`embedded`] or `fleet` (adapters to the ports of a [`world`]) → one file a command.
+//! [`run::Run`] is the embedded run itself, which tests drive with layers of their own around the ports; `fleet` (of the
+//! feature of that name) has the processes of a fleet.
 
 pub mod args;
 mod collections;
+pub mod config;
 pub mod data_dir;
 mod diff;
 pub mod embedded;
 mod encode;
 pub mod exit;
+#[cfg(feature = "fleet")]
+pub mod fleet;
 mod jobs;
 pub mod logging;
 mod models;
+mod patience;
 mod plan;
 mod progress;
 pub mod results;
 pub mod run;
 mod search;
+mod signals;
+mod site;
 pub mod submission;
 mod table;
 mod vectors;
 pub mod verify;
+pub mod watch;
+pub mod world;
 
-use args::{Args, Command, JobsCommand, VectorsCommand};
+use args::{Args, Command, ResultsCommand, VectorsCommand};
 use exit::Exit;
 use imagefleet_common::Result;
 
@@ -42,7 +51,17 @@ pub async fn main(args: Args) -> Result<Exit> {
         Command::Vectors { command: VectorsCommand::Import(args) } => vectors::import(&global, &args).await,
         Command::Search(args) => search::command(&global, args).await,
         Command::Diff { left, right } => diff::command(&global, &left, &right),
-        Command::Jobs { command: JobsCommand::Ls } => jobs::ls(&global).await,
-        Command::Jobs { command: JobsCommand::Show { job } } => jobs::show(&global, &job).await,
+        Command::Jobs { command } => jobs::command(&global, command).await,
+        Command::Results { command: ResultsCommand::Get { job, folder } } => results::get(&global, &job, folder).await,
+        #[cfg(feature = "fleet")]
+        Command::Submit(args) => fleet::submit::command(&global, args).await,
+        #[cfg(feature = "fleet")]
+        Command::Coordinator(args) => fleet::coordinator::command(&global, args).await,
+        #[cfg(feature = "fleet")]
+        Command::Worker(args) => fleet::worker::command(&global, args).await,
+        #[cfg(feature = "fleet")]
+        Command::Migrate => fleet::migrate(&global).await,
+        #[cfg(not(feature = "fleet"))]
+        Command::Submit(_) | Command::Coordinator(_) | Command::Worker(_) | Command::Migrate => Err(site::not_built()),
     }
 }

@@ -2,17 +2,21 @@
 
 use crate::{
     args::{Global, Output},
-    embedded::World,
     exit::Exit,
     logging::print,
     run::blocking,
-    submission::Opened,
+    site::Site,
+    submission::{Opened, for_fleet},
     table::table,
+    world::World,
 };
 use imagefleet_adapters::objects::fs::FsObjects;
 use imagefleet_common::{
     Result,
-    job::spec::{CorpusSpec, Layout},
+    job::{
+        file::{self, Place},
+        spec::{CorpusSpec, Layout},
+    },
     ports::{
         catalog::{ChunkLedger, Shard},
         jobs::{JobState, NewJob},
@@ -22,7 +26,10 @@ use imagefleet_common::{
 };
 use imagefleet_coordinator::{plan::shards_of, submit::new_job};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// A shard that was never listed: bytes that a picture is taken to have.
 const PICTURE: u64 = 100 << 10;
@@ -39,19 +46,29 @@ struct Row {
 }
 
 pub(crate) async fn command(global: &Global, file: &Path) -> Result<Exit> {
-    let opened = Opened::read(global, file)?;
-    let data = opened.data.clone();
-    let submission = blocking(move || opened.submission()).await?;
-    let job = new_job(&submission);
-    let sources = FsObjects::new(PathBuf::from("/"));
-    let paths = shards_of(&job.corpus, &sources).await?;
-    let known = match data.is_there() {
-        true => Known::read(&World::open(&data).await?, &job).await?,
-        false => Known::default(),
+    let (job, sources, world): (_, Arc<dyn Objects>, _) = match Site::of(global)? {
+        Site::Here(_) => {
+            let opened = Opened::read(global, file)?;
+            let data = opened.data.clone();
+            let job = new_job(&blocking(move || opened.submission()).await?);
+            let world = if data.is_there() { Some(World::open(&data).await?) } else { None };
+            (job, Arc::new(FsObjects::new(PathBuf::from("/"))), world)
+        }
+        site @ Site::Fleet(_) => {
+            let file = file::read(file, Place::Fleet)?;
+            let job = new_job(&blocking(move || for_fleet(&file)).await?);
+            let world = site.look().await?;
+            (job, Arc::clone(&world.sources), Some(world))
+        }
+    };
+    let paths = shards_of(&job.corpus, sources.as_ref()).await?;
+    let known = match &world {
+        Some(world) => Known::read(world, &job).await?,
+        None => Known::default(),
     };
     let mut rows = Vec::new();
     for path in paths {
-        rows.push(row(&job.corpus, &sources, path, &known).await?);
+        rows.push(row(&job.corpus, sources.as_ref(), path, &known).await?);
     }
     let shards = known.shards;
     let gone: Vec<&str> = shards

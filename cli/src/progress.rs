@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const ON_TERMINAL: Duration = Duration::from_millis(250);
-const IN_PIPE: Duration = Duration::from_secs(5);
+pub(crate) const ON_TERMINAL: Duration = Duration::from_millis(250);
+pub(crate) const IN_PIPE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Progress<'a> {
     stats: &'a Stats,
@@ -107,11 +107,11 @@ impl Drop for Progress<'_> {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
+pub(crate) fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates above are well-formed")
 }
 
-fn clock(seconds: f64) -> String {
+pub(crate) fn clock(seconds: f64) -> String {
     let seconds = seconds.min(359_999.0) as u64;
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 use imagefleet_common::{
-    Error, Result,
+    Context, Error, Result,
     ids::JobId,
-    job::spec::RerankSection,
+    job::spec::{RerankSection, ResolvedJob},
     ports::objects::{Objects, list_all, read_latest},
     task::State,
     work::Work,
@@ -16,8 +16,33 @@ use imagefleet_retrieval::{
     report::FOLDER,
     results::{Manifest, RESULT_FILES, SUMMARY},
 };
+use std::path::PathBuf;
 
-use crate::embedded::World;
+use crate::{
+    args::Global,
+    exit::Exit,
+    jobs,
+    logging::{print, say},
+    run::counted,
+    site::Site,
+    submission::object_path,
+    world::World,
+};
+
+/// `imagefleet results get`
+pub(crate) async fn get(global: &Global, wanted: &str, folder: Option<PathBuf>) -> Result<Exit> {
+    let world = Site::of(global)?.look().await?;
+    let job = jobs::find(world.jobs.as_ref(), wanted).await?;
+    let folder = match folder {
+        Some(folder) => folder,
+        None => PathBuf::from(ResolvedJob::from_text(&job.spec)?.spec.output.directory),
+    };
+    let folder = std::path::absolute(&folder).permanent(|| format!("find {}", folder.display()))?;
+    let written = deliver(&world, job.id, &object_path(&folder)?).await?;
+    say(format_args!("{} written", counted(written, "result file")));
+    print(format_args!("{}", folder.display()));
+    Ok(Exit::Done)
+}
 
 /// Copies a succeeded job's files below `directory` (a path of `world.files`); returns how many had to be written.
 pub async fn deliver(world: &World, job: JobId, directory: &str) -> Result<usize> {

@@ -2,18 +2,19 @@
 
 use crate::{
     args::{Global, Output, RunArgs},
-    embedded::World,
     exit::Exit,
     logging::{print, say},
     progress::Progress,
     results,
+    signals::stop_on_signals,
     submission::{Opened, object_path},
+    world::World,
 };
 use imagefleet_common::{
     Context, Error, Result,
     ids::JobId,
     job::spec::{CollectionSpec, JobSpec, RerankSection},
-    ports::jobs::{Control, How, JobState, JobView},
+    ports::jobs::{Control, How, JobState, JobView, Jobs},
     task::State,
 };
 use imagefleet_coordinator::{
@@ -34,7 +35,6 @@ use imagefleet_worker::{
     stop::{self, Stop},
 };
 use std::{path::Path, sync::Arc, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the job is looked at when nothing says that it changed.
 const LOOK: Duration = Duration::from_millis(200);
@@ -68,7 +68,7 @@ pub fn load(path: &Path) -> Result<Box<dyn Encoder>> {
 }
 
 pub(crate) async fn command(global: &Global, args: RunArgs) -> Result<Exit> {
-    let stop = stop_on_signals()?;
+    let stop = stop_on_signals("what runs is handed back")?;
     let opened = Opened::read(global, &args.file)?;
     let output = object_path(&opened.file.output)?;
     let (data, directory) = (opened.data.clone(), opened.file.output.clone());
@@ -114,7 +114,7 @@ impl Run {
         let name = submission.spec.name.clone();
         let ports = world.coordinator();
         // What a plan would stumble over for good is refused before anything starts.
-        shards_of(&new_job(&submission).corpus, world.files.as_ref()).await?;
+        shards_of(&new_job(&submission).corpus, world.sources.as_ref()).await?;
         let submitted = submit(ports.jobs.as_ref(), world.artifacts.as_ref(), submission).await?;
         say_submitted(&name, submitted.how, &submitted.cancelled);
         run_alone(&world, submitted.job).await?;
@@ -166,12 +166,17 @@ async fn run_alone(world: &World, job: JobId) -> Result<()> {
 }
 
 /// A worker ends when it is told to; whatever else ends it is the run's error.
-fn worker_ended(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -> Error {
+pub(crate) fn worker_ended(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -> Error {
     match ended {
         Ok(Ok(())) => Error::permanent("run the worker: it ended by itself"),
         Ok(Err(error)) => error.while_doing("run the worker"),
         Err(error) => Error::permanent("run the worker").because(error),
     }
+}
+
+/// What runs here, for the record of a run.
+pub(crate) fn binary() -> Binary {
+    Binary { version: env!("CARGO_PKG_VERSION").to_owned(), commit: env!("IMAGEFLEET_COMMIT").to_owned() }
 }
 
 fn make_worker(
@@ -182,7 +187,7 @@ fn make_worker(
 ) -> Worker {
     let name = format!("embedded-{}", std::process::id());
     let mut settings = imagefleet_worker::Settings::new(name, vec![collection.model().to_owned()]);
-    settings.binary = Binary { commit: env!("IMAGEFLEET_COMMIT").to_owned(), ..settings.binary };
+    settings.binary = binary();
     change(&mut settings);
     let engines = Engines::new(load, settings.decoders);
     Worker::new(world.worker(), settings, engines)
@@ -238,28 +243,6 @@ async fn job(world: &World, id: JobId) -> Result<JobView> {
     world.jobs.job(id).await?.ok_or_else(|| Error::permanent(format!("find job {id}: there is none of this id")))
 }
 
-/// Given at the first SIGINT or SIGTERM; the second one ends the process at once.
-fn stop_on_signals() -> Result<Stop> {
-    let doing = |error| Error::permanent("listen for signals").because(error);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(doing)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(doing)?;
-    let (stopper, stop) = stop::channel();
-    tokio::spawn(async move {
-        for times in 1.. {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if times > 1 {
-                std::process::exit(Exit::Stopped as i32);
-            }
-            say(format_args!("stopping: what runs is handed back (once more to stop at once)"));
-            stopper.stop();
-        }
-    });
-    Ok(stop)
-}
-
 /// Runs what blocks on a thread that may.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
@@ -267,7 +250,7 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
         .map_err(|error| Error::permanent("work on a thread of its own").because(error))?
 }
 
-fn say_submitted(name: &str, how: How, cancelled: &[JobId]) {
+pub(crate) fn say_submitted(name: &str, how: How, cancelled: &[JobId]) {
     for job in cancelled {
         say(format_args!(
             "job {name}: its file has changed; the older job {job} is cancelled, its finished chunks are kept"
@@ -280,9 +263,9 @@ fn say_submitted(name: &str, how: How, cancelled: &[JobId]) {
     }
 }
 
-/// What blocks the job, and the two ways on.
-async fn say_blocked(world: &World, id: JobId, file: &Path) -> Result<()> {
-    let dead: Vec<_> = world.jobs.tasks(id).await?.into_iter().filter(|task| task.state == State::Dead).collect();
+/// What blocks the job. `true` where one of its own steps is dead: without that there are no results to go on to.
+pub(crate) async fn say_dead(jobs: &dyn Jobs, id: JobId) -> Result<bool> {
+    let dead: Vec<_> = jobs.tasks(id).await?.into_iter().filter(|task| task.state == State::Dead).collect();
     say(format_args!("job {id} is blocked: {} dead", counted(dead.len(), "task")));
     const SHOWN: usize = 10;
     for task in dead.iter().take(SHOWN) {
@@ -291,9 +274,13 @@ async fn say_blocked(world: &World, id: JobId, file: &Path) -> Result<()> {
     if dead.len() > SHOWN {
         say(format_args!("  … and {} more: imagefleet jobs show {id}", dead.len() - SHOWN));
     }
+    Ok(dead.iter().any(|task| task.work.job().is_some()))
+}
+
+/// What blocks the job, and the two ways on.
+async fn say_blocked(world: &World, id: JobId, file: &Path) -> Result<()> {
     let file = file.display();
-    // Without one of the job's own steps there are no results to go on to.
-    if dead.iter().any(|task| task.work.job().is_some()) {
+    if say_dead(world.jobs.as_ref(), id).await? {
         say(format_args!("the way on:"));
         say(format_args!(
             "  imagefleet run {file} --retry-dead    try what is dead once more, after mending its cause"
@@ -309,7 +296,7 @@ async fn say_blocked(world: &World, id: JobId, file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn counted(count: usize, what: &str) -> String {
+pub(crate) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

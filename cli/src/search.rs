@@ -3,12 +3,13 @@
 use crate::{
     args::{Global, Output, SearchArgs},
     collections::{find, scope},
-    embedded::World,
     encode,
     exit::Exit,
     logging::{print, say},
     run::blocking,
+    site::{Sited, folder_of_revision},
     table::table,
+    world::World,
 };
 use imagefleet_common::{
     Context, Error, Result,
@@ -27,7 +28,7 @@ use imagefleet_worker::{search::search as search_index, thumbnails::thumbnails};
 use serde::Serialize;
 use std::{
     collections::BTreeSet,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -46,12 +47,15 @@ pub(crate) async fn command(global: &Global, args: SearchArgs) -> Result<Exit> {
             )));
         }
     }
-    let world = World::here(global).await?;
+    let Sited { site, models } = Sited::of(global)?;
+    let world = site.look().await?;
     let collection = find(world.catalog.as_ref(), args.collection.as_deref()).await?;
     let corpus = world.catalog.corpus(&collection.corpus).await?;
     let corpus =
         corpus.ok_or_else(|| Error::permanent(format!("search {}: its corpus is not on record", collection.id)))?;
-    let found = search(&world, &corpus, &collection, query.clone(), filter, usize::from(args.top)).await?;
+    let (asked, space) = (query.clone(), collection.clone());
+    let vectors = blocking(move || asked.encode(&space, &models)).await?;
+    let found = search(&world, &corpus, &collection, vectors, filter, usize::from(args.top)).await?;
     show(global, &query, &collection, &found)?;
     if args.open {
         open(&gallery(&world, &corpus, &collection, &query, &found).await?)?;
@@ -76,14 +80,16 @@ impl Query {
         }
     }
 
-    /// Its unit vector in the collection's space.
-    fn encode(&self, collection: &CollectionSpec) -> Result<Vectors> {
-        let model = Path::new(&collection.model_path);
+    /// Its unit vector in the collection's space: with this machine's copy of the model among `models`, or with the one
+    /// that the job was submitted with.
+    fn encode(&self, collection: &CollectionSpec, models: &[String]) -> Result<Vectors> {
+        let here = folder_of_revision(models, &collection.revision)?;
+        let model = &here.unwrap_or_else(|| PathBuf::from(&collection.model_path));
         let doing = || format!("search {} with its model {}", collection.id, model.display());
         let revision = imagefleet_models::revision(model).map_err(|error| error.while_doing(doing()))?;
         if revision != collection.revision {
             return Err(Error::permanent(format!(
-                "{}: its files are not those that the vectors were made with; run the job again, which makes a collection of the new model",
+                "{}: its files are not those that the vectors were made with; name this machine's copy of the model with IMAGEFLEET_MODELS, or run the job again, which makes a collection of the new model",
                 doing()
             )));
         }
@@ -116,12 +122,10 @@ async fn search(
     world: &World,
     corpus: &CorpusSpec,
     collection: &CollectionSpec,
-    query: Query,
+    vectors: Vectors,
     filter: Filter,
     top: usize,
 ) -> Result<Vec<Found>> {
-    let encoded = collection.clone();
-    let vectors = blocking(move || query.encode(&encoded)).await?;
     let queries = Queries { dims: vectors.dims, values: vectors.values };
     let scope = scope(world.catalog.as_ref(), &corpus.id).await?;
     let filter = SearchFilter { filter, keys: None };
@@ -150,7 +154,7 @@ async fn gallery(
     found: &[Found],
 ) -> Result<Vec<u8>> {
     let wanted = found.iter().map(|found| (found.key.as_str(), &found.payload)).collect();
-    let thumbnails = thumbnails(world.files.as_ref(), corpus, wanted, collection.limits).await;
+    let thumbnails = thumbnails(world.sources.as_ref(), corpus, wanted, collection.limits).await;
     let (title, picture) = match query {
         Query::Text(text) => (text.clone(), None),
         Query::Image(file) => {

@@ -36,37 +36,8 @@ impl Opened {
 
     /// Reads what the file names. Hashes the model's weights: a second or so for each gigabyte.
     pub fn submission(&self) -> Result<Submission> {
-        let JobFile { spec, articles, model, source, .. } = &self.file;
-        let bytes = std::fs::read(articles).permanent(|| format!("read articles {}", articles.display()))?;
-        let titles = queries(spec, read_articles(&bytes, &articles.display().to_string())?)?.len();
-        let model = match model {
-            ModelAt::Directory(folder) => identify(folder, spec.model.decoding)?,
-            ModelAt::Hub(name) => identify(&folder_of_hub(name)?, spec.model.decoding)?,
-        };
-        Ok(Submission {
-            spec: spec.clone(),
-            source_identity: self.source_identity()?,
-            source: object_path(source)?,
-            heads: self.heads(model.dims)?,
-            model,
-            articles: bytes,
-            titles: u32::try_from(titles).permanent(|| format!("read articles {}", articles.display()))?,
-            allow_delete: false,
-            replaces_same_name: true,
-        })
-    }
-
-    /// The bytes of each reranker's head, where it has one that fits vectors of `dims` values.
-    fn heads(&self, dims: usize) -> Result<Vec<Option<Vec<u8>>>> {
-        let read = |path: &PathBuf| {
-            let doing = || format!("read {}", path.display());
-            let bytes = std::fs::read(path).permanent(doing)?;
-            LinearHead::read(&bytes)
-                .and_then(|head| head.must_fit(dims))
-                .map_err(|error| error.while_doing(path.display()))?;
-            Ok(bytes)
-        };
-        self.file.heads.iter().map(|path| path.as_ref().map(read).transpose()).collect()
+        let source = Source { identity: self.source_identity()?, path: object_path(&self.file.source)? };
+        Ok(Submission { replaces_same_name: true, ..submission(&self.file, source)? })
     }
 
     /// A folder that holds job file, state and pictures can be moved as a whole and stays the same corpus. Elsewhere a
@@ -78,6 +49,55 @@ impl Opened {
             None => Ok(format!("/{}", object_path(&self.file.source)?)),
         }
     }
+}
+
+/// Where a corpus lies, and what names that place for good.
+struct Source {
+    identity: String,
+    path: String,
+}
+
+/// What a job file for a fleet names: everything but its source, which lies below the fleet's object root, is read here.
+pub fn for_fleet(file: &JobFile) -> Result<Submission> {
+    let path = object_path(&file.source)?;
+    submission(file, Source { identity: path.clone(), path })
+}
+
+fn submission(file: &JobFile, source: Source) -> Result<Submission> {
+    let JobFile { path, spec, articles, model, heads, .. } = file;
+    let bytes = std::fs::read(articles).permanent(|| format!("read articles {}", articles.display()))?;
+    let titles = queries(spec, read_articles(&bytes, &articles.display().to_string())?)?.len();
+    let model = match model {
+        // Relative in a file for a fleet, from where the file stands.
+        ModelAt::Directory(folder) => {
+            identify(&path.parent().unwrap_or(Path::new("/")).join(folder), spec.model.decoding)?
+        }
+        ModelAt::Hub(name) => identify(&folder_of_hub(name)?, spec.model.decoding)?,
+    };
+    Ok(Submission {
+        spec: spec.clone(),
+        source_identity: source.identity,
+        source: source.path,
+        heads: read_heads(heads, model.dims)?,
+        model,
+        articles: bytes,
+        titles: u32::try_from(titles).permanent(|| format!("read articles {}", articles.display()))?,
+        allow_delete: false,
+        replaces_same_name: false,
+    })
+}
+
+/// The bytes of each reranker's head, where it has one that fits vectors of `dims` values.
+fn read_heads(heads: &[Option<PathBuf>], dims: usize) -> Result<Vec<Option<Vec<u8>>>> {
+    let read = |path: &PathBuf| {
+        let doing = || format!("read {}", path.display());
+        let bytes = std::fs::read(path).permanent(doing)?;
+        LinearHead::read(&bytes)
+            .and_then(|head| head.must_fit(dims))
+            .map_err(|error| error.while_doing(path.display()))?;
+        Ok(bytes)
+    };
+    heads.iter().map(|path| path.as_ref().map(read).transpose()).collect()
 }
 
 /// What a model directory says of itself, if pictures are decoded for it in this way.

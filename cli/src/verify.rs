@@ -2,14 +2,20 @@
 
 use crate::{
     args::{Global, Output, RunArgs},
-    embedded::World,
+    data_dir::DataDir,
     exit::Exit,
     logging::{print, say},
     run::{self, blocking},
-    submission::Opened,
+    signals::stop_on_signals,
+    site::Site,
+    submission::{Opened, for_fleet},
+    watch::{GOES_ON, watch},
+    world::World,
 };
 use imagefleet_common::{
     Error, Result,
+    ids::JobId,
+    job::file::{self, Place},
     ledger::Counts,
     ports::{
         catalog::ChunkLedger,
@@ -20,7 +26,7 @@ use imagefleet_common::{
     task::State,
     work::{ChunkRef, Kind},
 };
-use imagefleet_coordinator::submit::new_job;
+use imagefleet_coordinator::submit::{Submission, new_job};
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,32 +47,35 @@ pub struct Verified {
 }
 
 pub(crate) async fn command(global: &Global, file: &Path, repair: bool) -> Result<Exit> {
-    let verified = verify_file(global, file, repair).await?;
+    let site = Site::of(global)?;
+    let (job, verified) = verify_file(&site, global, file, repair).await?;
     if verified.wrong.is_empty() || !repair {
         return Ok(if verified.wrong.is_empty() { Exit::Done } else { Exit::Failed });
     }
-    let run = RunArgs { file: file.to_owned(), accept_dead: false, retry_dead: false, allow_delete: false };
-    match run::command(global, run).await? {
-        Exit::Done => {}
-        exit => return Ok(exit),
+    let exit = match &site {
+        Site::Here(_) => {
+            let run = RunArgs { file: file.to_owned(), accept_dead: false, retry_dead: false, allow_delete: false };
+            run::command(global, run).await?
+        }
+        Site::Fleet(_) => watch(site.jobs().await?.as_ref(), job, &stop_on_signals(GOES_ON)?).await?,
+    };
+    if exit != Exit::Done {
+        return Ok(exit);
     }
-    let verified = verify_file(global, file, false).await?;
+    let (_, verified) = verify_file(&site, global, file, false).await?;
     Ok(if verified.wrong.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
 /// Says what it finds. Where something is wrong, `repair` leaves the job ready to be run again.
-async fn verify_file(global: &Global, file: &Path, repair: bool) -> Result<Verified> {
-    let opened = Opened::read(global, file)?;
-    let data = opened.data.clone();
-    if !data.is_there() {
-        let path = data.path().display();
-        return Err(Error::permanent(format!("verify {}: nothing has run in {path}", file.display())));
-    }
-    let submission = blocking(move || opened.submission()).await?;
+async fn verify_file(site: &Site, global: &Global, file: &Path, repair: bool) -> Result<(JobId, Verified)> {
+    let (submission, data) = read(site, global, file).await?;
     let submitted = new_job(&submission);
     // Whoever writes has the data directory for itself.
-    let (_lock, world) =
-        if repair { (Some(data.lock()?), World::take_over(&data).await?) } else { (None, World::open(&data).await?) };
+    let (_lock, world) = match &data {
+        Some(data) if repair => (Some(data.lock()?), World::take_over(data).await?),
+        Some(data) => (None, World::open(data).await?),
+        None => (None, site.look().await?),
+    };
     let jobs = world.jobs.jobs().await?;
     let job = jobs.into_iter().rfind(|job| job.collection == submitted.collection.id && job.name == submitted.name);
     let job = job.ok_or_else(|| Error::permanent(format!("verify {}: this job has never run", file.display())))?;
@@ -82,7 +91,22 @@ async fn verify_file(global: &Global, file: &Path, repair: bool) -> Result<Verif
         world.jobs.repair(job.id, &verified.chunks_wrong).await?;
         say(format_args!("{} of {} chunks are embedded again", verified.chunks_wrong.len(), verified.chunks));
     }
-    Ok(verified)
+    Ok((job.id, verified))
+}
+
+/// What the file asks for, and the data directory in which it has run, where that is no fleet.
+async fn read(site: &Site, global: &Global, file: &Path) -> Result<(Submission, Option<DataDir>)> {
+    if let Site::Fleet(_) = site {
+        let file = file::read(file, Place::Fleet)?;
+        return Ok((blocking(move || for_fleet(&file)).await?, None));
+    }
+    let opened = Opened::read(global, file)?;
+    let data = opened.data.clone();
+    if !data.is_there() {
+        let path = data.path().display();
+        return Err(Error::permanent(format!("verify {}: nothing has run in {path}", file.display())));
+    }
+    Ok((blocking(move || opened.submission()).await?, Some(data)))
 }
 
 /// Compares ledger, artifacts and index, chunk by chunk and key by key.

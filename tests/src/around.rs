@@ -1,7 +1,7 @@
 //! One layer around every port.
 
 use async_trait::async_trait;
-use imagefleet::embedded::World;
+use imagefleet::world::World;
 use imagefleet_common::{
     Result,
     ports::layered::{Effect, Layer, Layered, Op},
@@ -25,8 +25,8 @@ impl<L: Layer> Layer for Named<L> {
     }
 }
 
-/// Every port of `world` with a clone of `layer` around it. The two ports of objects go by names of their own: `files`
-/// and `artifacts`.
+/// Every port of `world` with a clone of `layer` around it. Objects go by two names: `artifacts`, and
+/// `files` for the file system.
 pub fn around<L: Layer + Clone>(world: World, layer: &L) -> World {
     let layer = |port| Named { port, layer: layer.clone() };
     World {
@@ -35,6 +35,7 @@ pub fn around<L: Layer + Clone>(world: World, layer: &L) -> World {
         catalog: Arc::new(Layered::new(world.catalog, layer("catalog"))),
         broker: Arc::new(Layered::new(world.broker, layer("broker"))),
         index: Arc::new(Layered::new(world.index, layer("index"))),
+        sources: Arc::new(Layered::new(world.sources, layer("files"))),
         files: Arc::new(Layered::new(world.files, layer("files"))),
         artifacts: Arc::new(Layered::new(world.artifacts, layer("artifacts"))),
         changed: world.changed,

@@ -1,7 +1,7 @@
 //! What a project's index holds after a run, point by point.
 
 use crate::project::Project;
-use imagefleet::embedded::World;
+use imagefleet::world::World;
 use imagefleet_common::{
     ids::Epoch,
     ports::{

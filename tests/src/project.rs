@@ -3,10 +3,10 @@
 use imagefleet::{
     args::Global,
     data_dir::{DataDir, Lock},
-    embedded::World,
     run::{Ended, Run, load},
     submission::{Opened, object_path},
     verify::{Verified, verify},
+    world::World,
 };
 use imagefleet_common::Result;
 use imagefleet_coordinator::submit::Submission;
@@ -80,8 +80,14 @@ impl Project {
     }
 
     fn opened(&self) -> Result<Opened> {
-        let global =
-            Global { data: None, object_root: None, log: "off".into(), output: imagefleet::args::Output::Table };
+        let global = Global {
+            data: None,
+            object_root: None,
+            config: None,
+            set: Vec::new(),
+            log: "off".into(),
+            output: imagefleet::args::Output::Table,
+        };
         Opened::read(&global, &self.job_file())
     }
 

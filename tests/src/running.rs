@@ -3,8 +3,8 @@
 use crate::{around::around, project::Project};
 use imagefleet::{
     data_dir::Lock,
-    embedded::World,
     run::{Ended, Run},
+    world::World,
 };
 use imagefleet_common::ports::layered::Layer;
 use imagefleet_worker::stop::{self, Stopper};

@@ -1,7 +1,7 @@
 //! `imagefleet vectors export`
 
 use super::{COLLECTION, Origin, ROWS, Row, VECTORS, file_error, npy};
-use crate::{args::Global, collections, embedded::World, exit::Exit, logging::print};
+use crate::{args::Global, collections, exit::Exit, logging::print, site::Site, world::World};
 use imagefleet_adapters::objects::fs::durable::{self, Draft};
 use imagefleet_common::{Context, Error, Result, ids::CollectionId, ports::index::Stored, work::ChunkRef};
 use std::{
@@ -13,7 +13,7 @@ use std::{
 const BATCH: usize = 1024;
 
 pub(crate) async fn export(global: &Global, name: &str, folder: &Path) -> Result<Exit> {
-    let world = World::here(global).await?;
+    let world = Site::of(global)?.look().await?;
     let collection = collections::find(world.catalog.as_ref(), Some(name)).await?;
     let doing = || format!("export {} to {}", collection.id, folder.display());
     let corpus = world.catalog.corpus(&collection.corpus).await?;

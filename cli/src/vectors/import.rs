@@ -3,12 +3,12 @@
 use super::{COLLECTION, Origin, ROWS, Row, VECTORS, file_error, npy};
 use crate::{
     args::{Global, ImportArgs},
-    data_dir::DataDir,
-    embedded::World,
     exit::Exit,
     logging::print,
     models::folder_of,
+    site::Site,
     submission::identify,
+    world::World,
 };
 use imagefleet_common::{
     Context, Error, Result,
@@ -35,6 +35,7 @@ const UNIT: f64 = 1e-3;
 
 pub(crate) async fn import(global: &Global, args: &ImportArgs) -> Result<Exit> {
     let ImportArgs { folder, name, model } = args;
+    let site = Site::of(global)?;
     let doing = || format!("import {}", folder.display());
     // Ids of our own end in a hash behind a hyphen; nothing that a person calls a collection may look like one.
     let is_ours = name.rsplit_once('-').is_some_and(|(_, hash)| {
@@ -61,9 +62,10 @@ pub(crate) async fn import(global: &Global, args: &ImportArgs) -> Result<Exit> {
     // All rows are looked at before anything is made.
     check(folder, count, dims)?;
 
-    let data = DataDir::here(global);
-    let _lock = data.lock()?;
-    let world = World::take_over(&data).await?.retrying();
+    let (_lock, world) = match &site {
+        Site::Here(data) => (Some(data.lock()?), World::take_over(data).await?.retrying()),
+        Site::Fleet(_) => (None, site.look().await?),
+    };
     let (id, none) = (&origin.collection.id, ChunkRef { shard: 0, version: 0, chunk: 0 });
     if world.catalog.collection(id).await?.is_some() || world.catalog.corpus(&origin.corpus.id).await?.is_some() {
         return Err(Error::permanent(format!(

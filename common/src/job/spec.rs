@@ -604,6 +604,11 @@ impl CollectionSpec {
 
     /// Names the model in queue names: workers take what they have loaded.
     pub fn model(&self) -> &str {
-        &self.revision[..self.revision.len().min(12)]
+        queue_name(&self.revision)
     }
+}
+
+/// How a model's revision stands in the names of queues.
+pub fn queue_name(revision: &str) -> &str {
+    &revision[..revision.len().min(12)]
 }

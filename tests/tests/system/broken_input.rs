@@ -151,7 +151,7 @@ async fn pictures_that_could_not_be_read_are_counted_as_unprocessed_until_they_a
     let unreadable = |_| Err(Error::permanent("read images/0a2.zip: a sector is gone"));
     let ended = project
         .run_changed(|run| {
-            run.world.files = Moving::new(run.world.files.clone(), "0a2.zip", 1, unreadable);
+            run.world.sources = Moving::new(run.world.sources.clone(), "0a2.zip", 1, unreadable);
             run.accept_dead = true;
         })
         .await

@@ -273,7 +273,7 @@ async fn run_moving(
         Ok(())
     };
     let ended = project
-        .run_changed(|run| run.world.files = Moving::new(run.world.files.clone(), which, times, change))
+        .run_changed(|run| run.world.sources = Moving::new(run.world.sources.clone(), which, times, change))
         .await
         .unwrap();
     ended.state

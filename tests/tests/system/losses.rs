@@ -1,6 +1,6 @@
 //! An index that loses what it confirmed, and a broker that loses messages or is never given too many.
 
-use imagefleet::embedded::World;
+use imagefleet::world::World;
 use imagefleet_common::{
     ids::Epoch,
     ports::{

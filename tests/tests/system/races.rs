@@ -1,7 +1,7 @@
 //! What one process can show of the protocol's promises: draining, the folder's lock, a lost lease, a late write, and a
 //! job file that changes under its job.
 
-use imagefleet::{embedded::World, run::Run};
+use imagefleet::{run::Run, world::World};
 use imagefleet_adapters::faults::Moment;
 use imagefleet_common::{
     ids::Epoch,

@@ -120,7 +120,7 @@ async fn a_head_for_another_model_is_refused_before_anything_starts() {
         error.is_permanent() && said.contains("wide.pth") && said.contains("768 values (of CLIP ViT-L/14)"),
         "{said}"
     );
-    let world = imagefleet::embedded::World::open(&project.data()).await.unwrap();
+    let world = imagefleet::world::World::open(&project.data()).await.unwrap();
     assert!(world.jobs.jobs().await.unwrap().is_empty() && !project.out().exists());
 }
 

@@ -1,0 +1,46 @@
+//! `imagefleet submit`
+
+use super::{artifacts, jobs};
+use crate::{
+    args::{Global, Output, SubmitArgs},
+    config,
+    exit::Exit,
+    logging::{print, say},
+    run::{blocking, say_submitted},
+    signals::stop_on_signals,
+    submission::for_fleet,
+    watch::{GOES_ON, watch},
+};
+use imagefleet_common::{
+    Result,
+    job::file::{self, Place},
+    ports::jobs::How,
+};
+use imagefleet_coordinator::submit::{Submission, submit};
+use serde_json::json;
+
+/// Everything that can be refused is, before anything is connected to or stored.
+pub(crate) async fn command(global: &Global, args: SubmitArgs) -> Result<Exit> {
+    let SubmitArgs { file, wait, allow_delete } = args;
+    let config = config::load(global, Vec::new())?.into_fleet()?;
+    let file = file::read(&file, Place::Fleet)?;
+    let name = file.spec.name.clone();
+    let submission = blocking(move || for_fleet(&file)).await?;
+    let (jobs, artifacts) = (jobs(&config).await?, artifacts(&config).await?);
+    let submission = Submission { allow_delete, ..submission };
+    let submitted = submit(jobs.as_ref(), artifacts.as_ref(), submission).await?;
+    let id = submitted.job;
+    say_submitted(&name, submitted.how, &submitted.cancelled);
+    match global.output {
+        Output::Table => print(format_args!("{id}")),
+        Output::Json => print(format_args!("{:#}", json!({"job": id, "name": name, "new": submitted.how == How::New}))),
+    }
+    if !wait {
+        return Ok(Exit::Done);
+    }
+    let exit = watch(jobs.as_ref(), id, &stop_on_signals(GOES_ON)?).await?;
+    if exit == Exit::Done {
+        say(format_args!("fetch the results: imagefleet results get {id}"));
+    }
+    Ok(exit)
+}
