@@ -37,7 +37,7 @@ impl Reader {
     /// `None` where it was not given, or was wrong and is reported.
     pub(super) fn value<T>(&self, key: Key, check: impl Fn(&str) -> Checked<T>) -> Option<T> {
         let (text, source) = self.given.0.get(&key)?;
-        let refuse = |expected| self.wrong.borrow_mut().push(wrong(key, text, source, &expected));
+        let refuse = |expected: String| self.wrong.borrow_mut().push(wrong(key, text, source, &expected));
         check(text).map_err(refuse).ok()
     }
 

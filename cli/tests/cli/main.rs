@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod fleet;
 mod models;
 mod runs;
 mod search;
@@ -25,7 +26,7 @@ fn project() -> Project {
 fn imagefleet(project: &Project, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imagefleet"));
     command.args(args).current_dir(project.path());
-    for name in ["IMAGEFLEET_DATA", "IMAGEFLEET_OBJECT_ROOT", "IMAGEFLEET_LOG"] {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("IMAGEFLEET_")) {
         command.env_remove(name);
     }
     command

@@ -9,7 +9,7 @@ use imagefleet_tests::{
     project::Project,
 };
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -96,4 +96,31 @@ async fn a_vector_that_is_not_finite_is_rejected_and_its_neighbours_are_unharmed
         assert!(imagefleet_tests::points::distance(&point.vector, &all[key].vector) <= 1e-6, "{key}");
     }
     assert_eq!(project.verify().await.unwrap().wrong, nothing());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_ran_out_of_memory_is_not_asked_for_as_many_again() {
+    const FITS: usize = 3;
+    let (undisturbed, project) = twins().await;
+    let (sizes, seen) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+    let (noted, counted) = (Arc::clone(&sizes), Arc::clone(&seen));
+    let load = disturbed(move |encoder, batch| {
+        noted.lock().unwrap().push(batch.count);
+        if batch.count > FITS {
+            let said = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+            return Err(Error::transient("encode pictures").because(said));
+        }
+        counted.fetch_add(batch.count, Ordering::SeqCst);
+        encoder.encode_pictures(batch)
+    });
+    let ended = project.run_changed(|run| run.load = load).await.unwrap();
+    assert_eq!((ended.state, seen.load(Ordering::SeqCst)), (JobState::Succeeded, PICTURES));
+    let sizes = sizes.lock().unwrap().clone();
+    // The first batch, its two halves, and never again more than two.
+    let failed: Vec<usize> = sizes.iter().copied().filter(|size| *size > FITS).collect();
+    assert_eq!(failed, [8, 4, 4], "{sizes:?}");
+    assert!(sizes[7..].iter().all(|size| *size <= 2), "{sizes:?}");
+    assert_eq!(ended.stats.batch.load(Ordering::SeqCst), 2);
+    assert_eq!(failed_attempts(&project).await, 0);
+    assert_eq!(differences(&undisturbed.out(), &project.out()), nothing());
 }
