@@ -15,7 +15,7 @@ use imagefleet_coordinator::{
     api::{Api, router, serve},
     stats::Stats,
 };
-use imagefleet_worker::stop::Stop;
+use imagefleet_worker::stop::{self, Stop};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
@@ -48,14 +48,16 @@ pub async fn coordinate(
     let stats = Arc::new(Stats::default());
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("IMAGEFLEET_COMMIT"));
     let api = Api { ports: world.coordinator(), stats: Arc::clone(&stats), token, version };
-    let stopped = shutdown.clone();
-    let mut serving = tokio::spawn(serve(listener, router(api), async move { stopped.stopped().await }));
+    // Not the shutdown itself: what ends before this is given has ended by itself.
+    let (stopper, stop) = stop::channel();
+    let mut serving = tokio::spawn(serve(listener, router(api), async move { stop.stopped().await }));
     say(format_args!("coordinating; http://{address}"));
     let stopped = async { shutdown.stopped().await };
     tokio::select! {
         () = imagefleet_coordinator::run(world.coordinator(), settings, stats, world.changed.clone(), stopped) => {}
         ended = &mut serving => return Err(http_ended(ended)),
     }
+    stopper.stop();
     // Whoever still asks by then asks another coordinator.
     let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     Ok(())

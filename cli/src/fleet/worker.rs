@@ -18,7 +18,12 @@ use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 use imagefleet_common::{Context, Error, Result, exposition, work::Kind};
 use imagefleet_coordinator::api::serve;
 use imagefleet_models::Device;
-use imagefleet_worker::{Settings, Worker, engine::Engines, pull, stop::Stop};
+use imagefleet_worker::{
+    Settings, Worker,
+    engine::Engines,
+    pull,
+    stop::{self, Stop},
+};
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
@@ -120,8 +125,10 @@ pub async fn work(
     let engines = Engines::new(Arc::new(load), settings.decoders).with_folders(folders);
     let (grace, name, kinds) = (settings.grace, settings.name.clone(), settings.kinds.clone());
     let worker = Arc::new(Worker::new(world.worker(), settings, engines));
-    let mut serving = tokio::spawn(serve_if_asked(listener, Arc::clone(&worker), device, shutdown.clone()));
-    let mut working = tokio::spawn(pull::run(worker, shutdown.clone()));
+    // Not the shutdown itself: what ends before this is given has ended by itself.
+    let (stopper, stop) = stop::channel();
+    let mut serving = tokio::spawn(serve_if_asked(listener, Arc::clone(&worker), device, stop.clone()));
+    let mut working = tokio::spawn(pull::run(worker, stop));
     let kinds: Vec<&str> = kinds.into_iter().map(Kind::name).collect();
     say(format_args!("worker {name} on {device} takes {}", kinds.join(", ")));
     tokio::select! {
@@ -129,6 +136,7 @@ pub async fn work(
         ended = &mut working => return Err(worker_ended(ended)),
         ended = &mut serving => return Err(http_ended(ended)),
     }
+    stopper.stop();
     match tokio::time::timeout(grace + CLOSING, working).await {
         Ok(ended) => ended.permanent(|| "run the worker".to_owned())?,
         Err(_) => Err(Error::permanent(format!(

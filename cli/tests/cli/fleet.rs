@@ -113,7 +113,7 @@ fn submit_refuses_by_name_what_no_other_machine_has() {
     }
     // All that it names must be here, for its identity.
     fs::write(project.job_file(), &relative).unwrap();
-    refuses(with_fleet(&project, &["submit", "job.toml"]), &["model", "config.json"]);
+    refuses(with_fleet(&project, &["submit", "job.toml"]), &["open model", "there is no such folder"]);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_job_that_is_watched_says_how_it_ended_by_its_exit_code() {
     assert_eq!(output(&project, &["jobs", "watch", &id]).0, 4);
     assert_eq!(json(&project, &["jobs", "ls"])[0]["state"], "cancelled");
     fs::remove_file(project.corpus().join("images/0a2.zip")).unwrap();
-    assert_eq!(output(&project, &["run", "job.toml"]).0, 0);
+    assert_eq!(output(&project, &["run", "job.toml", "--allow-delete"]).0, 0);
     assert_eq!(output(&project, &["jobs", "watch", "test"]).0, 0);
     let (code, _, stderr) = output(&project, &["jobs", "watch", "nothing"]);
     assert!(code == 1 && stderr.contains("find job nothing"), "{stderr}");
