@@ -46,10 +46,10 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Protocol's figures; a window of 3 messages for each of 4 slots.
+    /// The protocol's figures.
     fn default() -> Self {
         Self {
-            window: 12,
+            window: 3,
             republish_after: Duration::from_secs(60),
             lease: Duration::from_secs(30),
             idle: Duration::from_secs(1),
@@ -96,10 +96,21 @@ impl Duties<'_> {
                 continue;
             }
             turns.succeeded();
+            tokio::time::sleep(rest(duty)).await;
             // A closed channel means that nobody will call any more: only the clock is left.
             if let Ok(Err(_)) = tokio::time::timeout(idle, changed.changed()).await {
                 tokio::time::sleep(idle).await;
             }
         }
     }
+}
+
+/// What a duty rests at least between two turns, so that changes that come thick are looked at together. A slot may wait
+/// for the publisher, a job for its next stage, and nobody for the reaper.
+fn rest(duty: Duty) -> Duration {
+    Duration::from_millis(match duty {
+        Duty::Publish => 2,
+        Duty::Plan | Duty::Advance => 20,
+        Duty::Reap => 500,
+    })
 }

@@ -8,20 +8,22 @@ use crate::{Ports, Settings, stats::Stats};
 use imagefleet_common::Result;
 use uuid::Uuid;
 
-/// Tops up the window of every queue that has rows to run. The window grows with the sessions that may take from it;
-/// until there is one, it is that of one.
+/// Tops up the window of every queue that has rows to run. The window grows with the slots that may take from it; until
+/// there is one, it is that of one.
 pub async fn fill_windows(ports: &Ports, settings: &Settings, stats: &Stats) -> Result<()> {
-    let loads = ports.tasks.queues(settings.republish_after).await?;
+    let loads = ports.tasks.queues(settings.republish_after, 1).await?;
     if loads.iter().all(|load| load.unpublished == 0) {
         return Ok(());
     }
-    let window = settings.window * ports.tasks.sessions().await?.len().max(1);
+    let slots: u32 = ports.tasks.sessions().await?.iter().map(|session| session.slots).sum();
+    let window = settings.window * slots.max(1) as usize;
     for load in loads {
         if load.unpublished == 0 {
             continue;
         }
         let room = window.saturating_sub(ports.broker.depth(&load.queue).await?);
-        if room == 0 {
+        // Half a window is more than a message a slot: what comes then comes in one go.
+        if room < window.div_ceil(2) {
             continue;
         }
         let token = Uuid::now_v7();

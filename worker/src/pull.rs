@@ -27,8 +27,8 @@ pub async fn run(worker: Arc<Worker>, shutdown: Stop) -> Result<()> {
     let mut replaces = None;
     loop {
         let settings = &worker.settings;
-        let tasks = Arc::clone(&worker.ports.tasks);
-        let opened = Session::open(tasks, &settings.name, settings.lease, settings.beat, replaces).await;
+        let (tasks, slots) = (Arc::clone(&worker.ports.tasks), u32::try_from(settings.slots).unwrap_or(u32::MAX));
+        let opened = Session::open(tasks, &settings.name, slots, settings.lease, settings.beat, replaces).await;
         let session = match opened {
             Ok(session) => session,
             Err(error) if error.is_permanent() => return Err(error),

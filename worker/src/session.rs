@@ -113,13 +113,14 @@ impl Session {
     pub async fn open(
         tasks: Arc<dyn Tasks>,
         worker: &str,
+        slots: u32,
         lease: Duration,
         beat: Duration,
         replaces: Option<SessionId>,
     ) -> Result<Self> {
         let before = boottime();
         let id = SessionId::random();
-        tasks.open_session(&NewSession { id, worker: worker.to_owned(), lease, replaces }).await?;
+        tasks.open_session(&NewSession { id, worker: worker.to_owned(), slots, lease, replaces }).await?;
         let lease_held = Arc::new(Lease::new(id, before + lease.as_nanos() as u64));
         let (end, ended) = tokio::sync::oneshot::channel();
         let thread = std::thread::Builder::new()

@@ -1,10 +1,10 @@
 //! RabbitMQ: a durable quorum queue for each queue of the table, with nothing but its kind in the arguments.
 //!
 //! - Publishing and consuming have a connection each (an alarm of the server blocks publishers alone), and each is
-//!   reopened for ever by the one loop in [`link`].
+//!   reopened for ever by the one loop in `link`.
 //! - Every consumer has a channel of its own with a prefetch of 1, so that its state is a line: idle, offering its
-//!   message, held by a receiver, idle again ([`consumer`]). A queue has as many as receivers wait and messages are held,
-//!   and for a moment ([`Settings::linger`]) those that were just needed ([`line`]).
+//!   message, held by a receiver, idle again (`consumer`). A queue has as many as receivers wait and messages are held,
+//!   and for a moment ([`Settings::linger`]) those that were just needed (`line`).
 //! - Nothing is rejected or dead-lettered: a message is acknowledged, or handed back for anyone to take.
 //! - A channel that is lost takes its deliveries along: they come again, and settling them does nothing.
 

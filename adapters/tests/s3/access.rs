@@ -74,7 +74,7 @@ async fn a_public_bucket_is_read_unsigned_and_not_written() {
     let settings = Settings { anonymous: true, keys: None, ..server.settings() };
     let objects = S3Objects::open(settings).await.unwrap();
     server.faults.take_calls();
-    assert_eq!(list_all(&objects, "").await.unwrap(), [listed.clone()]);
+    assert_eq!(list_all(&objects, "").await.unwrap(), std::slice::from_ref(&listed));
     assert_eq!(objects.head("a/b").await.unwrap().unwrap(), listed);
     assert_eq!(objects.read("a/b", &listed.etag, 2..5).await.unwrap(), "234");
     let calls = server.faults.take_calls();

@@ -82,7 +82,7 @@ forward!(Objects, "objects" {
 });
 
 forward!(Tasks, "tasks" {
-    fn queues(republish_after: Duration) -> Vec<QueueLoad>;
+    fn queues(republish_after: Duration, count_to: u32) -> Vec<QueueLoad>;
     fn mark(queue: &Queue, limit: usize, token: Uuid, republish_after: Duration) -> Vec<Message>;
     fn published(token: Uuid) -> ();
     fn open_session(session: &NewSession) -> ();

@@ -28,6 +28,9 @@ const FRESH: Duration = Duration::from_secs(5);
 /// What was published within a year is not counted as unpublished.
 const NEVER_AGAIN: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// Tasks that wait are counted up to this.
+const COUNT_TO: u32 = 10_000;
+
 /// The figures that were read last.
 #[derive(Default)]
 pub(super) struct Cache(Mutex<Option<(Instant, Arc<Figures>)>>);
@@ -92,7 +95,7 @@ async fn of_store(shared: &Shared) -> Result<OfStore> {
     Ok(OfStore {
         jobs: JobState::ALL.into_iter().map(|state| (state, count(state))).collect(),
         tasks: ports.tasks.counts().await?,
-        queues: ports.tasks.queues(NEVER_AGAIN).await?,
+        queues: ports.tasks.queues(NEVER_AGAIN, COUNT_TO).await?,
         sessions: ports.tasks.sessions().await?.len(),
     })
 }

@@ -133,13 +133,14 @@ async fn messages_that_are_lost_are_published_again_and_the_job_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_never_holds_more_messages_than_its_window() {
-    const WINDOW: usize = 2;
+    const SLOTS: usize = 2;
     let project = project(&["0a1", "0a2", "0a3", "0a4", "0a5", "0a6", "0a7", "0a8", "0a9", "0b1"]);
     let mut broker = None;
     let ended = start(&project, &Hooks::default(), |run| {
         let watched = Arc::new(LossyBroker::watching(Arc::clone(&run.world.broker)));
         run.world.broker = watched.clone();
-        run.coordinator.window = WINDOW;
+        run.coordinator.window = 1;
+        run.worker = |settings| settings.slots = SLOTS;
         // The slower the encoder, the more often the publisher looks at a full queue.
         run.coordinator.idle = Duration::from_millis(10);
         run.load = disturbed(|encoder, batch| {
@@ -152,5 +153,5 @@ async fn a_queue_never_holds_more_messages_than_its_window() {
     .end()
     .await;
     assert_eq!((ended.state, ended.stats.encode.items()), (JobState::Succeeded, 10 * EACH));
-    assert_eq!(broker.unwrap().deepest(), WINDOW);
+    assert_eq!(broker.unwrap().deepest(), SLOTS);
 }

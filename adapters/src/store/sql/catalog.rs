@@ -19,17 +19,17 @@ use imagefleet_common::{
 
 pub(super) async fn corpus(conn: &mut Conn, id: &CorpusId) -> Done<Option<CorpusSpec>> {
     let row = query("SELECT spec FROM corpus WHERE id = $1").bind(&id.0).fetch_optional(conn).await?;
-    row.map(|row| Ok(row.json("spec")?)).transpose()
+    row.map(|row| row.json("spec")).transpose()
 }
 
 pub(super) async fn collection(conn: &mut Conn, id: &CollectionId) -> Done<Option<CollectionSpec>> {
     let row = query("SELECT spec FROM collection WHERE id = $1").bind(&id.0).fetch_optional(conn).await?;
-    row.map(|row| Ok(row.json("spec")?)).transpose()
+    row.map(|row| row.json("spec")).transpose()
 }
 
 pub(super) async fn collections(conn: &mut Conn) -> Done<Vec<CollectionSpec>> {
     let rows = query("SELECT spec FROM collection ORDER BY id").fetch_all(conn).await?;
-    rows.iter().map(|row| Ok(row.json("spec")?)).collect()
+    rows.iter().map(|row| row.json("spec")).collect()
 }
 
 /// The same collection again is the same call, whose answer was lost.

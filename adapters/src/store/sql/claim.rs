@@ -3,7 +3,7 @@
 use super::{
     Done,
     query::Conn,
-    rows::{self, Also, Locked},
+    rows::{self, Also, Changes, Locked},
     sessions,
 };
 use imagefleet_common::{
@@ -31,18 +31,25 @@ pub(super) struct Ask {
 pub(super) async fn claim(conn: &mut Conn, asks: &[Ask], rules: &RetryRules) -> Done<Vec<Claim>> {
     let sessions = sessions::alive(conn, asks.iter().map(|ask| ask.session.0).collect()).await?;
     let mut tasks = rows::locked(conn, asks.iter().map(|ask| ask.message.task.0).collect()).await?;
-    let mut answers = Vec::with_capacity(asks.len());
+    let (mut answers, mut changes) = (Vec::with_capacity(asks.len()), Changes::default());
     for ask in asks {
         answers.push(match tasks.get_mut(&ask.message.task) {
             _ if !sessions.contains(&ask.session) => Claim::SessionGone,
             None => Claim::Refused(Refusal::NotThisAttempt),
-            Some(task) => claim_one(conn, ask, task, rules).await?,
+            Some(task) => claim_one(conn, ask, task, rules, &mut changes).await?,
         });
     }
+    changes.write(conn).await?;
     Ok(answers)
 }
 
-async fn claim_one(conn: &mut Conn, ask: &Ask, task: &mut Locked, rules: &RetryRules) -> Done<Claim> {
+async fn claim_one(
+    conn: &mut Conn,
+    ask: &Ask,
+    task: &mut Locked,
+    rules: &RetryRules,
+    changes: &mut Changes<'_>,
+) -> Done<Claim> {
     let Ask { message, session, claim } = *ask;
     let row = &mut task.row;
     let now = conn.now().await?;
@@ -56,7 +63,7 @@ async fn claim_one(conn: &mut Conn, ask: &Ask, task: &mut Locked, rules: &RetryR
                 row.epoch = next_epoch(conn).await?;
             }
             let begins = Also::Begins { epoch: row.epoch, now };
-            rows::apply_and(conn, row, &event, rules, begins).await?
+            changes.apply(row, &event, rules, begins)
         }
         Err(refusal) => Err(refusal),
     };
@@ -68,7 +75,8 @@ async fn claim_one(conn: &mut Conn, ask: &Ask, task: &mut Locked, rules: &RetryR
         }
         Err(Refusal::NotNow) => {
             let deferred = Event::Deferred { attempt: message.attempt, until: now + REST };
-            let _ = rows::apply(conn, row, &deferred, rules).await?;
+            // The row is ready and its attempt the message's: nothing else gives this refusal.
+            let _ = changes.apply(row, &deferred, rules, Also::Nothing);
             Ok(Claim::Refused(Refusal::NotNow))
         }
         Err(refusal) => Ok(Claim::Refused(refusal)),

@@ -3,7 +3,7 @@
 use super::{
     Done, Lock, ledger, listing,
     query::{Conn, query},
-    rows::{self, Also, TaskRow, cancel_unless_wanted},
+    rows::{self, Also, Changes, TaskRow, cancel_unless_wanted},
     sessions::holds,
     supersede,
 };
@@ -58,21 +58,34 @@ pub(super) struct Ending {
 /// Writes ends that came at the same time in one transaction, in their order.
 pub(super) async fn end(conn: &mut Conn, endings: &[Ending], rules: &RetryRules) -> Done<Vec<Written>> {
     let mut tasks = rows::locked(conn, endings.iter().map(|ending| ending.holding.task.0).collect()).await?;
-    let mut written = Vec::with_capacity(endings.len());
+    let (mut written, mut changes) = (Vec::with_capacity(endings.len()), Changes::default());
     for Ending { holding, end } in endings {
         written.push(match tasks.get_mut(&holding.task).filter(|task| holds(&task.row, *holding)) {
             None => Written::Stale,
             Some(task) => {
-                end_one(conn, &mut task.row, holding.holder, end, rules).await?;
+                end_one(conn, &mut task.row, holding.holder, end, rules, &mut changes).await?;
                 Written::Done
             }
         });
     }
+    changes.write(conn).await?;
     Ok(written)
 }
 
-async fn end_one(conn: &mut Conn, row: &mut TaskRow, holder: Holder, end: &End, rules: &RetryRules) -> Done<()> {
+async fn end_one<'a>(
+    conn: &mut Conn,
+    row: &mut TaskRow,
+    holder: Holder,
+    end: &'a End,
+    rules: &RetryRules,
+    changes: &mut Changes<'a>,
+) -> Done<()> {
     let event = match end {
+        End::Succeeded(Outcome::Finished { artifact }) if row.work.job().is_some() => {
+            let ends = Also::Ends { artifact: artifact.as_deref(), now: conn.now().await? };
+            let _ = changes.apply(row, &Event::Succeeded { holder }, rules, ends);
+            return Ok(());
+        }
         End::Succeeded(outcome) => return succeed(conn, row, holder, outcome, rules).await,
         End::Failed(failure) => {
             let Failure { permanent, retry_after, message } = failure;
@@ -118,10 +131,6 @@ async fn succeed(
         (Work::Embed { chunk, .. }, Outcome::Superseded { detail }) => {
             supersede::supersede(conn, row, chunk, holder, detail, rules).await
         }
-        (
-            Work::Seal { .. } | Work::Retrieve { .. } | Work::Rerank { .. } | Work::Finalize { .. },
-            Outcome::Finished { artifact },
-        ) => finish(conn, row, holder, artifact.as_deref(), rules).await,
         (work, _) => Err(Error::permanent(format!("a {} task cannot end this way", work.kind())).into()),
     }
 }
@@ -134,8 +143,9 @@ async fn finish(
     rules: &RetryRules,
 ) -> Done<()> {
     let now = conn.now().await?;
-    let _ = rows::apply_and(conn, row, &Event::Succeeded { holder }, rules, Also::Ends { artifact, now }).await?;
-    Ok(())
+    let mut changes = Changes::default();
+    let _ = changes.apply(row, &Event::Succeeded { holder }, rules, Also::Ends { artifact, now });
+    changes.write(conn).await
 }
 
 /// The corpus whose shard a task of shared work is about.

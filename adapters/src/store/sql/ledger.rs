@@ -158,8 +158,7 @@ async fn spawn_rest(conn: &mut Conn, row: &TaskRow, at: &At<'_>, chunk: ChunkRef
 }
 
 pub(super) async fn collection(conn: &mut Conn, id: &CollectionId) -> Done<CollectionSpec> {
-    let row = query("SELECT spec FROM collection WHERE id = $1").bind(&id.0).fetch_one(conn).await?;
-    Ok(row.json("spec")?)
+    query("SELECT spec FROM collection WHERE id = $1").bind(&id.0).fetch_one(conn).await?.json("spec")
 }
 
 /// SQLite's integers are signed.

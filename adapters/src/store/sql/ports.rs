@@ -61,20 +61,20 @@ fn never<T>(_: &T) -> Tell {
 }
 
 /// Nothing follows from stale writes alone.
-fn if_written(written: &Vec<Written>) -> Tell {
+fn if_written(written: &[Written]) -> Tell {
     if written.contains(&Written::Done) { Tell::Everyone } else { Tell::Nobody }
 }
 
 /// A claim makes room in the window.
-fn if_granted(claims: &Vec<Claim>) -> Tell {
+fn if_granted(claims: &[Claim]) -> Tell {
     let granted = claims.iter().any(|claim| matches!(claim, Claim::Granted(_)));
     if granted { Tell::Everyone } else { Tell::Nobody }
 }
 
 #[async_trait]
 impl<D: Database> Tasks for Store<D> {
-    async fn queues(&self, republish_after: Duration) -> Result<Vec<QueueLoad>> {
-        read!(self, "count the queues' tasks", |conn| publish::queues(conn, republish_after))
+    async fn queues(&self, republish_after: Duration, count_to: u32) -> Result<Vec<QueueLoad>> {
+        read!(self, "count the queues' tasks", |conn| publish::queues(conn, republish_after, count_to))
     }
 
     async fn mark(&self, queue: &Queue, limit: usize, token: Uuid, republish_after: Duration) -> Result<Vec<Message>> {

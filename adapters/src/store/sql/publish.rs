@@ -7,7 +7,7 @@
 use super::{
     Done,
     query::{Conn, Row, query},
-    rows::may_run,
+    rows::{by_list, may_run},
 };
 use imagefleet_common::{
     ids::{JobId, Queue},
@@ -15,9 +15,6 @@ use imagefleet_common::{
 };
 use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
-
-/// Unpublished rows are counted up to this: no window is larger.
-const COUNTED: u32 = 4096;
 
 /// A condition on the ready task `t`: neither marked nor published, or so too long ago. $1 = now, $2 = after how many
 /// milliseconds, doubled with each publication but the first.
@@ -38,7 +35,7 @@ macro_rules! account {
     };
 }
 
-pub(super) async fn queues(conn: &mut Conn, republish_after: Duration) -> Done<Vec<QueueLoad>> {
+pub(super) async fn queues(conn: &mut Conn, republish_after: Duration, count_to: u32) -> Done<Vec<QueueLoad>> {
     let now = conn.now().await?;
     let mut loads = BTreeMap::<String, QueueLoad>::new();
     let mut load = |name: String, unpublished: usize, running: usize| {
@@ -65,7 +62,7 @@ pub(super) async fn queues(conn: &mut Conn, republish_after: Duration) -> Done<V
     ))
     .bind(now)
     .bind(millis(republish_after))
-    .bind(COUNTED)
+    .bind(count_to)
     .fetch_all(conn)
     .await?;
     for row in &ready {
@@ -123,12 +120,8 @@ pub(super) async fn mark(
             .fetch_all(conn)
             .await?;
             let taken = with_room(&found, &mut room)?;
-            query("UPDATE task SET token = $1, marked = $2, published = NULL WHERE id IN (SELECT value FROM json_each($3))")
-                .bind(token)
-                .bind(now)
-                .bind(taken.clone())
-                .execute(conn)
-                .await?;
+            let sql = by_list!(conn, "UPDATE task SET token = $2, marked = $3, published = NULL WHERE id", "");
+            query(sql).bind(taken.clone()).bind(token).bind(now).execute(conn).await?;
             wanted -= taken.len();
             // Short of what was there only where an account filled up: look past its rows.
             if wanted == 0 || taken.len() == found.len() {
@@ -219,13 +212,8 @@ pub(super) async fn published(conn: &mut Conn, token: Uuid) -> Done<()> {
         .fetch_all(conn)
         .await?;
     let ids = found.iter().map(|row| row.get("id")).collect::<Done<Vec<Uuid>>>()?;
-    query(
-        "UPDATE task SET published = $1, publications = publications + 1 WHERE id IN (SELECT value FROM json_each($2))",
-    )
-    .bind(now)
-    .bind(ids)
-    .execute(conn)
-    .await?;
+    let sql = by_list!(conn, "UPDATE task SET published = $2, publications = publications + 1 WHERE id", "");
+    query(sql).bind(ids).bind(now).execute(conn).await?;
     Ok(())
 }
 

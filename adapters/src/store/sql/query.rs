@@ -10,6 +10,8 @@ use sqlx::postgres::{PgRow, Postgres};
 #[cfg(feature = "embedded")]
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _, SqlStr, Transaction};
+#[cfg(feature = "fleet")]
+use std::convert::identity;
 use uuid::Uuid;
 
 /// A transaction, or a snapshot to read from.
@@ -75,8 +77,9 @@ pub(super) enum Value {
     /// SQLite keeps ids as text.
     Id(Option<Uuid>),
     Bool(bool),
-    Texts(Vec<String>),
-    Ids(Vec<Uuid>),
+    Texts(Vec<Option<String>>),
+    Ids(Vec<Option<Uuid>>),
+    Ints(Vec<Option<i64>>),
 }
 
 macro_rules! values {
@@ -107,8 +110,11 @@ values! {
     SessionId: |value: SessionId| Value::Id(Some(value.0));
     Option<SessionId>: |value: Option<SessionId>| Value::Id(value.map(|id| id.0));
     Option<JobId>: |value: Option<JobId>| Value::Id(value.map(|id| id.0));
-    Vec<String>: Value::Texts;
-    Vec<Uuid>: Value::Ids;
+    Vec<String>: |values: Vec<String>| Value::Texts(values.into_iter().map(Some).collect());
+    Vec<Option<String>>: Value::Texts;
+    Vec<Uuid>: |values: Vec<Uuid>| Value::Ids(values.into_iter().map(Some).collect());
+    Vec<Option<Uuid>>: Value::Ids;
+    Vec<Option<i64>>: Value::Ints;
 }
 
 /// A statement and its values.
@@ -123,7 +129,7 @@ pub(super) fn query(sql: &'static str) -> Query {
 
 /// Binds every value, each in the type that this database has for it.
 macro_rules! bound {
-    ($query:expr, $id:expr, $texts:expr, $ids:expr) => {{
+    ($query:expr, $id:expr, $list:expr, $ids:expr, $ints:expr) => {{
         let mut query = sqlx::query($query.sql);
         for value in $query.values {
             query = match value {
@@ -131,8 +137,9 @@ macro_rules! bound {
                 Value::Text(value) => query.bind(value),
                 Value::Id(value) => query.bind(value.map($id)),
                 Value::Bool(value) => query.bind(value),
-                Value::Texts(values) => query.bind($texts(values)),
+                Value::Texts(values) => query.bind($list(values)),
                 Value::Ids(values) => query.bind($ids(values)),
+                Value::Ints(values) => query.bind($ints(values)),
             };
         }
         query
@@ -146,18 +153,17 @@ macro_rules! run {
             #[cfg(feature = "embedded")]
             Db::Sqlite(tx) => {
                 // SQLite has no lists: one is a JSON text, which `json_each` takes apart.
-                let texts = |texts: Vec<String>| serde_json::Value::from(texts).to_string();
-                let ids = |ids: Vec<Uuid>| texts(ids.iter().map(Uuid::to_string).collect());
-                let $found = bound!($self, |id: Uuid| id.to_string(), texts, ids).$method(&mut **tx).await?;
+                let texts = |list: Vec<Option<String>>| serde_json::json!(list).to_string();
+                let ids = |list: Vec<Option<Uuid>>| texts(list.iter().map(|id| id.map(|id| id.to_string())).collect());
+                let ints = |list: Vec<Option<i64>>| serde_json::json!(list).to_string();
+                let $found = bound!($self, |id: Uuid| id.to_string(), texts, ids, ints).$method(&mut **tx).await?;
                 #[allow(unused, reason = "not every method has rows")]
                 let $row = Row::Sqlite;
                 $done
             }
             #[cfg(feature = "fleet")]
             Db::Postgres(tx) => {
-                let $found = bound!($self, |id: Uuid| id, |texts: Vec<String>| texts, |ids: Vec<Uuid>| ids)
-                    .$method(&mut **tx)
-                    .await?;
+                let $found = bound!($self, identity, identity, identity, identity).$method(&mut **tx).await?;
                 #[allow(unused, reason = "not every method has rows")]
                 let $row = Row::Postgres;
                 $done

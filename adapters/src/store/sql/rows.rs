@@ -59,7 +59,18 @@ macro_rules! needed_through {
     };
 }
 
-pub(super) use {may_run, needed_through, select_task, task_columns, wanted};
+/// A statement that finds rows by a short list, bound as `$1`, through an index. In Postgres a subquery would have the
+/// whole table read and hashed.
+macro_rules! by_list {
+    ($conn:expr, $before:expr, $after:expr) => {
+        $conn.pick(
+            concat!($before, " IN (SELECT value FROM json_each($1)) ", $after),
+            concat!($before, " = ANY($1) ", $after),
+        )
+    };
+}
+
+pub(super) use {by_list, may_run, needed_through, select_task, task_columns, wanted};
 
 #[derive(Debug, Clone)]
 pub(super) struct TaskRow {
@@ -116,17 +127,19 @@ pub(super) struct Locked {
 /// These tasks' rows, locked one after the other in the order of their ids, so that two transactions never wait for
 /// each other.
 pub(super) async fn locked(conn: &mut Conn, ids: Vec<Uuid>) -> Done<HashMap<TaskId, Locked>> {
-    let found = query(concat!(
-        "SELECT ",
-        task_columns!(),
-        ", ",
-        may_run!(),
-        " AS may_run FROM task t WHERE t.id IN (SELECT value FROM json_each($1)) ORDER BY t.id"
-    ))
-    .bind(ids)
-    .locked(conn)
-    .fetch_all(conn)
-    .await?;
+    let sql = by_list!(
+        conn,
+        // Not EXISTS, for which Postgres may read and hash what all jobs need.
+        concat!(
+            "SELECT ",
+            task_columns!(),
+            ", (SELECT 1 FROM job_task n JOIN job j ON j.id = n.job
+                WHERE n.task = t.id AND j.state = 'running' AND NOT j.paused LIMIT 1) IS NOT NULL AS may_run
+             FROM task t WHERE t.id"
+        ),
+        "ORDER BY t.id"
+    );
+    let found = query(sql).bind(ids).locked(conn).fetch_all(conn).await?;
     let locked = |row: &Row| Ok(Locked { row: TaskRow::read(row)?, may_run: row.get("may_run")? });
     found.iter().map(|row| locked(row).map(|task| (task.row.id, task))).collect()
 }
@@ -146,27 +159,89 @@ pub(super) enum Also<'a> {
     },
 }
 
-/// Changes a row as the state machine says, or says why nothing changes. A row that changed is marked for nobody.
+/// Rows as they are to be written: together, where the database can.
+#[derive(Default)]
+pub(super) struct Changes<'a>(Vec<(TaskId, Task, Also<'a>)>);
+
+impl<'a> Changes<'a> {
+    /// Changes a row as the state machine says, or says why nothing changes. A row that changed is marked for nobody.
+    pub(super) fn apply(
+        &mut self,
+        row: &mut TaskRow,
+        event: &Event,
+        rules: &RetryRules,
+        also: Also<'a>,
+    ) -> Result<(), Refusal> {
+        let after = row.task.after(event, rules)?;
+        row.task = after.clone();
+        self.0.push((row.id, after, also));
+        Ok(())
+    }
+
+    pub(super) async fn write(self, conn: &mut Conn) -> Done<()> {
+        if self.0.len() > 1 && conn.pick(false, true) {
+            return self.write_together(conn).await;
+        }
+        for (id, after, also) in self.0 {
+            write(conn, id, &after, also).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_together(self, conn: &mut Conn) -> Done<()> {
+        let rows = &self.0;
+        let ints = |of: fn(&Task, &Also<'_>) -> Option<i64>| -> Vec<Option<i64>> {
+            rows.iter().map(|(_, task, also)| of(task, also)).collect()
+        };
+        query(
+            "UPDATE task t SET state = u.state, attempt = u.attempt, failures = u.failures, crashes = u.crashes,
+                 run_after = u.run_after, session = u.session, claim = u.claim,
+                 token = NULL, marked = NULL, published = NULL, publications = 0,
+                 artifact = CASE WHEN u.state = 'succeeded' THEN coalesce(u.artifact, CASE WHEN u.ended IS NULL THEN t.artifact END) END,
+                 epoch = coalesce(u.epoch, t.epoch), done = CASE WHEN u.began IS NULL THEN t.done ELSE 0 END,
+                 claimed = coalesce(u.began, t.claimed),
+                 worker = CASE WHEN u.began IS NULL THEN t.worker ELSE (SELECT worker FROM session WHERE id = u.session) END,
+                 finished = coalesce(u.ended, t.finished), error = CASE WHEN u.ended IS NULL THEN t.error END
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                 AS u (id, state, attempt, failures, crashes, run_after, session, claim, epoch, began, artifact, ended)
+             WHERE t.id = u.id",
+        )
+        .bind(rows.iter().map(|(id, ..)| id.0).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, task, _)| task.state.name().to_owned()).collect::<Vec<_>>())
+        .bind(ints(|task, _| Some(task.attempt.into())))
+        .bind(ints(|task, _| Some(task.failures.into())))
+        .bind(ints(|task, _| Some(task.crashes.into())))
+        .bind(ints(|task, _| Some(task.run_after)))
+        .bind(rows.iter().map(|(_, task, _)| task.session.map(|session| session.0)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, task, _)| task.claim).collect::<Vec<_>>())
+        .bind(ints(|_, also| if let Also::Begins { epoch, .. } = also { Some(*epoch) } else { None }))
+        .bind(ints(|_, also| if let Also::Begins { now, .. } = also { Some(*now) } else { None }))
+        .bind(
+            rows.iter()
+                .map(|(_, _, also)| if let Also::Ends { artifact, .. } = also { artifact.map(str::to_owned) } else { None })
+                .collect::<Vec<_>>(),
+        )
+        .bind(ints(|_, also| if let Also::Ends { now, .. } = also { Some(*now) } else { None }))
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Changes one row as the state machine says, or says why nothing changes.
 pub(super) async fn apply(
     conn: &mut Conn,
     row: &mut TaskRow,
     event: &Event,
     rules: &RetryRules,
 ) -> Done<Result<(), Refusal>> {
-    apply_and(conn, row, event, rules, Also::Nothing).await
+    let mut changes = Changes::default();
+    let applied = changes.apply(row, event, rules, Also::Nothing);
+    changes.write(conn).await?;
+    Ok(applied)
 }
 
-pub(super) async fn apply_and(
-    conn: &mut Conn,
-    row: &mut TaskRow,
-    event: &Event,
-    rules: &RetryRules,
-    also: Also<'_>,
-) -> Done<Result<(), Refusal>> {
-    let after = match row.task.after(event, rules) {
-        Ok(after) => after,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
+async fn write(conn: &mut Conn, id: TaskId, after: &Task, also: Also<'_>) -> Done<()> {
     macro_rules! update {
         ($set:literal) => {
             query(concat!(
@@ -175,7 +250,7 @@ pub(super) async fn apply_and(
                 $set,
                 " WHERE id = $1"
             ))
-            .bind(row.id)
+            .bind(id)
             .bind(after.state.name())
             .bind(after.attempt)
             .bind(after.failures)
@@ -195,8 +270,7 @@ pub(super) async fn apply_and(
         Also::Ends { artifact, now } => update!("artifact = $9, finished = $10, error = NULL").bind(artifact).bind(now),
     };
     update.execute(conn).await?;
-    row.task = after;
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// Applies `event` to every row that accepts it.

@@ -3,7 +3,7 @@
 use super::{
     Done,
     query::{Conn, Row, query},
-    rows::{self, TaskRow, cancel_unless_wanted, may_run, select_task},
+    rows::{self, TaskRow, by_list, cancel_unless_wanted, may_run, select_task},
 };
 use imagefleet_common::{
     ids::{Millis, SessionId},
@@ -150,10 +150,8 @@ async fn take_crashes_back(conn: &mut Conn, session: SessionId, rules: &RetryRul
 
 /// Those of these sessions that have not ended.
 pub(super) async fn alive(conn: &mut Conn, sessions: Vec<Uuid>) -> Done<HashSet<SessionId>> {
-    let found = query("SELECT id FROM session WHERE ended IS NULL AND id IN (SELECT value FROM json_each($1))")
-        .bind(sessions)
-        .fetch_all(conn)
-        .await?;
+    let sql = by_list!(conn, "SELECT id FROM session WHERE id", "AND ended IS NULL");
+    let found = query(sql).bind(sessions).fetch_all(conn).await?;
     found.iter().map(|row| row.get("id")).collect()
 }
 

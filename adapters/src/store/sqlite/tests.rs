@@ -63,7 +63,7 @@ async fn a_new_process_takes_over_what_the_last_one_held() {
     }
     let store = open(&path).await;
     store.take_over().await.unwrap();
-    let lost = Tasks::queues(&store, HOUR).await.unwrap();
+    let lost = Tasks::queues(&store, HOUR, 10).await.unwrap();
     assert!(lost.iter().all(|load| load.running == 0));
     assert_eq!(lost.iter().map(|load| load.unpublished).sum::<usize>(), 3);
     let row = store.ledger(job.id).await.unwrap().remove(0);
@@ -121,9 +121,12 @@ async fn a_file_of_the_first_protocol_goes_on_under_this_one() {
     }
     let store = open(&path).await;
     let queues: Vec<_> =
-        store.queues(HOUR).await.unwrap().into_iter().map(|load| (load.queue, load.unpublished)).collect();
+        store.queues(HOUR, 10).await.unwrap().into_iter().map(|load| (load.queue, load.unpublished)).collect();
     assert_eq!(queues, [(Kind::Embed.queue("clip"), 1), (Kind::List.queue(""), 1)]);
-    let old = sqlx::query("SELECT count(*) FROM task WHERE queue NOT GLOB '*.p2'").fetch_one(&store.database.writer).await.unwrap();
+    let old = sqlx::query("SELECT count(*) FROM task WHERE queue NOT GLOB '*.p2'")
+        .fetch_one(&store.database.writer)
+        .await
+        .unwrap();
     assert_eq!(old.get::<i64, _>(0), 0, "what has ended may be opened again");
 }
 
@@ -222,7 +225,7 @@ async fn no_transaction_takes_a_second_over_a_hundred_million_pictures() {
     let queue = Kind::Embed.queue("clip");
     assert_eq!(store.mark(&queue, 64, Uuid::now_v7(), HOUR).await.unwrap().len(), 64);
     took("mark 64 of 102400 rows", 1.0);
-    store.queues(HOUR).await.unwrap();
+    store.queues(HOUR, 10).await.unwrap();
     took("count the queues", 1.0);
     assert_eq!(lab.advance(&job).await, []);
     took("look for a step to make", 1.0);

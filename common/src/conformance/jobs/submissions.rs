@@ -28,7 +28,7 @@ pub async fn a_submission_creates_the_job_and_its_own_tasks(lab: &Lab) {
     assert_eq!(kinds, [&[Kind::Seal][..], &retrieve, &rerank, &[Kind::Finalize]].concat());
     assert_eq!(lab.store.corpus(&job.corpus.id).await.unwrap(), Some(job.corpus.clone()));
     assert_eq!(lab.store.collection(&job.collection.id).await.unwrap(), Some(job.collection.clone()));
-    assert_eq!(lab.store.queues(HOUR).await.unwrap(), [], "nothing is ready yet");
+    assert_eq!(lab.store.queues(HOUR, 10).await.unwrap(), [], "nothing is ready yet");
     assert_eq!(lab.advance(&job).await, []);
 }
 

@@ -77,7 +77,7 @@ pub async fn a_paused_job_runs_nothing_and_its_tasks_rest_for_a_second(lab: &Lab
     let refused_after = lab.store.now().await.unwrap();
     assert_eq!(lab.claim(message, lab.session).await, Claim::Refused(Refusal::NotNow));
     lab.store.control(job.id, Control::Resume).await.unwrap();
-    while lab.store.queues(HOUR).await.unwrap()[0].unpublished == 0 {
+    while lab.store.queues(HOUR, 10).await.unwrap()[0].unpublished == 0 {
         tokio::task::yield_now().await;
     }
     assert!(lab.store.now().await.unwrap() - refused_after >= 1000);

@@ -78,13 +78,13 @@ pub async fn a_published_row_goes_again_when_it_was_published_too_long_ago(lab: 
     let token = Uuid::now_v7();
     let first = lab.store.mark(&queue(), 1, token, HOUR).await.unwrap();
     lab.store.published(token).await.unwrap();
-    assert_eq!(lab.store.queues(HOUR).await.unwrap()[0].unpublished, 0);
+    assert_eq!(lab.store.queues(HOUR, 10).await.unwrap()[0].unpublished, 0);
     assert_eq!(mark(lab, 1, HOUR).await, []);
-    assert_eq!(lab.store.queues(Duration::ZERO).await.unwrap()[0].unpublished, 1);
+    assert_eq!(lab.store.queues(Duration::ZERO, 10).await.unwrap()[0].unpublished, 1);
     assert_eq!(mark(lab, 1, Duration::ZERO).await, first);
     // Marked and never published counts from the mark.
     assert_eq!(mark(lab, 1, HOUR).await, []);
-    assert_eq!(lab.store.queues(Duration::ZERO).await.unwrap()[0].unpublished, 1);
+    assert_eq!(lab.store.queues(Duration::ZERO, 10).await.unwrap()[0].unpublished, 1);
     assert_eq!(mark(lab, 1, Duration::ZERO).await, first);
 }
 
@@ -150,19 +150,19 @@ pub async fn rows_of_paused_jobs_are_not_published(lab: &Lab) {
     lab.start(&job, &["a.zip"]).await;
     lab.store.control(job.id, Control::Pause).await.unwrap();
     assert_eq!(mark(lab, 1, HOUR).await, []);
-    assert_eq!(lab.store.queues(HOUR).await.unwrap()[0].unpublished, 0);
+    assert_eq!(lab.store.queues(HOUR, 10).await.unwrap()[0].unpublished, 0);
     lab.store.control(job.id, Control::Resume).await.unwrap();
     assert_eq!(mark(lab, 1, HOUR).await, messages(&job, &[1]));
 }
 
 pub async fn queues_count_what_may_run_and_what_runs(lab: &Lab) {
     let job = job("a");
-    assert_eq!(lab.store.queues(HOUR).await.unwrap(), []);
+    assert_eq!(lab.store.queues(HOUR, 10).await.unwrap(), []);
     lab.start(&job, &SHARDS).await;
     lab.take(&job, &job.list(4)).await;
     mark(lab, 1, HOUR).await;
     let load = QueueLoad { queue: queue(), unpublished: 3, running: 1 };
-    assert_eq!(lab.store.queues(HOUR).await.unwrap(), [load]);
+    assert_eq!(lab.store.queues(HOUR, 10).await.unwrap(), [load]);
 }
 
 pub async fn open_and_dead_tasks_are_counted_by_kind_and_state(lab: &Lab) {

@@ -23,7 +23,8 @@ async fn reap(lab: &Lab, session: SessionId) {
 }
 
 async fn replace(lab: &Lab, old: SessionId) -> NewSession {
-    let session = NewSession { id: SessionId::random(), worker: "the same".into(), slots: 2, lease: HOUR, replaces: Some(old) };
+    let session =
+        NewSession { id: SessionId::random(), worker: "the same".into(), slots: 2, lease: HOUR, replaces: Some(old) };
     lab.store.open_session(&session).await.unwrap();
     session
 }
@@ -58,7 +59,8 @@ pub async fn a_session_that_beats_is_not_reaped(lab: &Lab) {
 pub async fn a_reaped_session_never_revives(lab: &Lab) {
     let job = job("a");
     lab.start(&job, &["a.zip"]).await;
-    let session = NewSession { id: SessionId::random(), worker: "slow".into(), slots: 2, lease: MOMENT, replaces: None };
+    let session =
+        NewSession { id: SessionId::random(), worker: "slow".into(), slots: 2, lease: MOMENT, replaces: None };
     lab.store.open_session(&session).await.unwrap();
     reap(lab, session.id).await;
     lab.store.open_session(&session).await.unwrap();
@@ -171,7 +173,11 @@ pub async fn sessions_are_seen_with_what_they_run_until_they_end(lab: &Lab) {
     let now = lab.store.now().await.unwrap();
     let seen = async || -> Vec<(SessionId, u64)> {
         let sessions = lab.store.sessions().await.unwrap();
-        assert!(sessions.iter().all(|session| (session.worker.as_str(), session.slots) == ("a worker", 2) && session.expires > now));
+        assert!(
+            sessions
+                .iter()
+                .all(|session| (session.worker.as_str(), session.slots) == ("a worker", 2) && session.expires > now)
+        );
         sessions.iter().map(|session| (session.id, session.running)).collect()
     };
     let mut expected = vec![(lab.session, 2), (idle, 0)];

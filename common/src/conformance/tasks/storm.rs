@@ -68,9 +68,10 @@ async fn storm(lab: &Lab, seed: u64) {
         calm = Some(actor.await.unwrap());
     }
     let mut calm = calm.unwrap();
-    calm.to_the_end().await;
+    calm.finish().await;
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
     for job in &jobs {
-        check(lab, job, &seen.lock().unwrap()).await;
+        check(lab, job, &seen).await;
     }
 }
 
@@ -135,7 +136,7 @@ impl Actor {
 
     async fn published(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
-        for load in self.store.queues(Duration::ZERO).await.unwrap() {
+        for load in self.store.queues(Duration::ZERO, 10).await.unwrap() {
             let (token, count) = (Uuid::now_v7(), self.random.random_range(1..4));
             // Every message may come twice: what was published goes again at once.
             messages.extend(self.store.mark(&load.queue, count, token, Duration::ZERO).await.unwrap());
@@ -196,7 +197,7 @@ impl Actor {
     }
 
     /// Nothing more goes wrong: both jobs, submitted once more, succeed within a bounded number of turns.
-    async fn to_the_end(&mut self) {
+    async fn finish(&mut self) {
         let jobs = self.jobs.clone();
         for _ in 0..200 {
             let mut ended = 0;

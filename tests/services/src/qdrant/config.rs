@@ -57,7 +57,7 @@ pub(super) fn info(collection: &Collection, status: CollectionStatus) -> Collect
             params: Some(params),
             hnsw_config: Some(hnsw),
             optimizer_config: made.optimizers_config,
-            quantization_config: made.quantization_config.clone(),
+            quantization_config: made.quantization_config,
             metadata: made.metadata.clone(),
             ..CollectionConfig::default()
         }),

@@ -11,6 +11,7 @@ use std::{
 };
 
 /// A change, as its request had it.
+#[expect(clippy::large_enum_variant, reason = "one lives for one request")]
 #[derive(Debug, Clone)]
 pub(super) enum Change {
     Create(CreateCollection),

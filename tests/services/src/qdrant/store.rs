@@ -35,6 +35,7 @@ pub(super) struct Tables {
 }
 
 /// A change that was checked: it can be done.
+#[expect(clippy::large_enum_variant, reason = "one lives for one request")]
 enum Checked {
     Create(CreateCollection, usize),
     Remove(String),
