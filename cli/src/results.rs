@@ -3,6 +3,16 @@
 //! Each file is replaced as a whole. The old summary goes first and the new one comes last, so that a folder with a
 //! summary is a complete one. Files that already say the same are left alone.
 
+use crate::{
+    args::Global,
+    exit::Exit,
+    jobs,
+    logging::{print, say},
+    run::counted,
+    site::Site,
+    submission::object_path,
+    world::World,
+};
 use bytes::Bytes;
 use imagefleet_common::{
     Context, Error, Result,
@@ -17,17 +27,6 @@ use imagefleet_retrieval::{
     results::{Manifest, RESULT_FILES, SUMMARY},
 };
 use std::path::PathBuf;
-
-use crate::{
-    args::Global,
-    exit::Exit,
-    jobs,
-    logging::{print, say},
-    run::counted,
-    site::Site,
-    submission::object_path,
-    world::World,
-};
 
 /// `imagefleet results get`
 pub(crate) async fn get(global: &Global, wanted: &str, folder: Option<PathBuf>) -> Result<Exit> {

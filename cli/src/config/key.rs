@@ -12,6 +12,8 @@ pub enum Key {
     Artifacts,
     Namespace,
     Lease,
+    IndexTimeout,
+    CaFile,
     Listen,
     Token,
     WorkerListen,
@@ -23,7 +25,7 @@ pub enum Key {
 }
 
 impl Key {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::DatabaseUrl,
         Self::BrokerUrl,
         Self::IndexUrl,
@@ -32,6 +34,8 @@ impl Key {
         Self::Artifacts,
         Self::Namespace,
         Self::Lease,
+        Self::IndexTimeout,
+        Self::CaFile,
         Self::Listen,
         Self::Token,
         Self::WorkerListen,
@@ -53,6 +57,8 @@ impl Key {
             Self::Artifacts => "artifacts",
             Self::Namespace => "namespace",
             Self::Lease => "lease",
+            Self::IndexTimeout => "index_timeout",
+            Self::CaFile => "ca_file",
             Self::Listen => "listen",
             Self::Token => "token",
             Self::WorkerListen => "worker_listen",

@@ -17,7 +17,11 @@ use crate::{args::Global, logging::say};
 use given::Given;
 use imagefleet_common::{Error, Result, work::Kind};
 use imagefleet_models::Device;
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use values::Reader;
 
 /// All settings, whichever process they are for: one file may serve a whole fleet.
@@ -44,6 +48,10 @@ pub struct FleetConfig {
     pub namespace: String,
     /// Of worker sessions.
     pub lease: Duration,
+    /// How long a call of the index may take, and so for how long a write of a lost worker may still be under way.
+    pub index_timeout: Duration,
+    /// PEM of authorities that broker and index are trusted by, beside the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -111,6 +119,8 @@ impl Config {
         let artifacts = reader.value(Key::Artifacts, values::place);
         let namespace = reader.value(Key::Namespace, values::namespace).unwrap_or_else(|| "imagefleet".to_owned());
         let lease = reader.value(Key::Lease, values::lease).unwrap_or(Duration::from_secs(30));
+        let index_timeout = reader.value(Key::IndexTimeout, values::lease).unwrap_or(Duration::from_secs(60));
+        let ca_file = reader.value(Key::CaFile, values::file);
         let coordinator = CoordinatorConfig {
             listen: reader.value(Key::Listen, values::address).unwrap_or_else(|| ([127, 0, 0, 1], 7300).into()),
             token: reader.secret(Key::Token, values::word),
@@ -141,6 +151,8 @@ impl Config {
                     artifacts,
                     namespace,
                     lease,
+                    index_timeout,
+                    ca_file,
                 })
             }
             _ => None,

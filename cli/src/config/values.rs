@@ -107,6 +107,13 @@ pub(super) fn place(text: &str) -> Checked<Place> {
     }
 }
 
+pub(super) fn file(text: &str) -> Checked<PathBuf> {
+    match std::fs::File::open(text) {
+        Ok(_) => Ok(PathBuf::from(text)),
+        Err(error) => Err(format!("a file that can be read; {error}")),
+    }
+}
+
 pub(super) fn namespace(text: &str) -> Checked<String> {
     const LONGEST: usize = 30;
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';

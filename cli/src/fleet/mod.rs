@@ -9,7 +9,7 @@ pub mod worker;
 
 use crate::{
     args::Global,
-    config::{self, FleetConfig, Key, Place, Secret},
+    config::{self, FleetConfig, Key, Place},
     exit::Exit,
     logging::print,
     patience::patiently,
@@ -28,7 +28,7 @@ use imagefleet_adapters::{
     store::postgres::{self, Migrated, PostgresStore},
 };
 use imagefleet_common::{
-    Error, Result,
+    Context, Error, Result,
     ports::{
         broker::Broker,
         jobs::Jobs,
@@ -38,12 +38,10 @@ use imagefleet_common::{
     task::RetryRules,
 };
 use imagefleet_worker::stop::Stop;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 /// Database connections of a process.
 const CONNECTIONS: u32 = 8;
-/// A put of a chunk's points and a search of a block of titles take seconds at most.
-const INDEX_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Everything of a fleet, for a process that works in it.
 pub struct Fleet {
@@ -92,6 +90,12 @@ async fn artifacts(config: &FleetConfig) -> Result<Arc<dyn Objects>> {
     Ok(Arc::new(Layered::new(artifacts, Retry::default())))
 }
 
+/// The object root alone.
+async fn sources(config: &FleetConfig) -> Result<Arc<dyn Objects>> {
+    let sources = objects(&config.sources, Key::Sources).await?;
+    Ok(Arc::new(Layered::new(sources, Retry::default())))
+}
+
 /// `imagefleet migrate`
 pub(crate) async fn migrate(global: &Global) -> Result<Exit> {
     let config = config::load(global, Vec::new())?.into_fleet()?;
@@ -108,7 +112,8 @@ async fn world(config: &FleetConfig, store: &Arc<PostgresStore>, broker: Arc<dyn
         url: config.index_url.clone(),
         api_key: config.index_api_key.as_ref().map(|key| key.reveal().to_owned()),
         namespace: config.namespace.clone(),
-        timeout: INDEX_TIMEOUT,
+        timeout: config.index_timeout,
+        ca: config.ca_file.as_ref().map(std::fs::read).transpose().permanent(|| format!("read {}", Key::CaFile))?,
     });
     let world = World {
         tasks: store.clone(),
@@ -138,8 +143,10 @@ fn store_settings(config: &FleetConfig) -> postgres::Settings {
 }
 
 fn broker_settings(config: &FleetConfig) -> amqp::Settings {
-    let reveal = |secret: &Secret| secret.reveal().to_owned();
-    amqp::Settings { url: reveal(&config.broker_url), namespace: config.namespace.clone() }
+    amqp::Settings {
+        authorities: config.ca_file.clone(),
+        ..amqp::Settings::new(config.broker_url.reveal(), config.namespace.clone())
+    }
 }
 
 async fn objects(place: &Place, key: Key) -> Result<Arc<dyn Objects>> {

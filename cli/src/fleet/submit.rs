@@ -1,9 +1,9 @@
 //! `imagefleet submit`
 
-use super::{artifacts, jobs};
+use super::{artifacts, jobs, sources};
 use crate::{
     args::{Global, Output, SubmitArgs},
-    config,
+    config::{self, FleetConfig, Key},
     exit::Exit,
     logging::{print, say},
     run::{blocking, say_submitted},
@@ -12,7 +12,7 @@ use crate::{
     watch::{GOES_ON, watch},
 };
 use imagefleet_common::{
-    Result,
+    Error, Result,
     job::file::{self, Place},
     ports::jobs::How,
 };
@@ -27,6 +27,7 @@ pub(crate) async fn command(global: &Global, args: SubmitArgs) -> Result<Exit> {
     let name = file.spec.name.clone();
     let submission = blocking(move || for_fleet(&file)).await?;
     let (jobs, artifacts) = (jobs(&config).await?, artifacts(&config).await?);
+    must_hold_something(&config, &submission.source).await?;
     let submission = Submission { allow_delete, ..submission };
     let submitted = submit(jobs.as_ref(), artifacts.as_ref(), submission).await?;
     let id = submitted.job;
@@ -43,4 +44,16 @@ pub(crate) async fn command(global: &Global, args: SubmitArgs) -> Result<Exit> {
         say(format_args!("fetch the results: imagefleet results get {id}"));
     }
     Ok(exit)
+}
+
+/// A source without an object is more often a wrong name than a corpus that is still to come.
+async fn must_hold_something(config: &FleetConfig, source: &str) -> Result<()> {
+    let prefix = if source.is_empty() { String::new() } else { format!("{source}/") };
+    match sources(config).await?.list(&prefix, None).await?.objects.is_empty() {
+        false => Ok(()),
+        true => Err(Error::permanent(format!(
+            "find corpus.source {source:?}: there is no object below it in {}; name it as it is called there, or put the corpus there",
+            Key::Sources.variable()
+        ))),
+    }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     args::{Global, WorkerArgs},
-    config::{self, Config, Flag, Key, WorkerConfig},
+    config::{self, Flag, FleetConfig, Key, WorkerConfig},
     exit::Exit,
     logging::say,
     models::folder_of,
@@ -35,12 +35,12 @@ const CLOSING: Duration = Duration::from_secs(10);
 pub(crate) async fn command(global: &Global, args: WorkerArgs) -> Result<Exit> {
     let stop = stop_on_signals("what runs ends within the grace or is handed back")?;
     let config = config::load(global, flags(args))?;
-    let lease = config.clone().into_fleet()?.lease;
-    let listener = match config.worker.listen {
+    let fleet = config.clone().into_fleet()?;
+    let config = config.worker;
+    let listener = match config.listen {
         Some(address) => Some(listen(Key::WorkerListen, address).await?),
         None => None,
     };
-    let Config { fleet: Some(fleet), worker: config, .. } = config else { unreachable!("it is a fleet's, see above") };
     // A worker that cannot do what it is there for says so before it takes anything.
     let (device, serves) = (config.device, config.clone());
     let folders = blocking(move || {
@@ -48,7 +48,7 @@ pub(crate) async fn command(global: &Global, args: WorkerArgs) -> Result<Exit> {
         folders(&serves)
     })
     .await?;
-    let settings = settings(&config, &folders, lease);
+    let settings = settings(&config, &fleet, &folders);
     let Some(fleet) = Fleet::connect_patiently(&fleet, &stop).await? else { return Ok(Exit::Done) };
     let ended = work(&fleet.world, settings, folders, device, listener, stop).await;
     fleet.close().await;
@@ -91,12 +91,13 @@ fn folders(config: &WorkerConfig) -> Result<HashMap<String, PathBuf>> {
     Ok(folders)
 }
 
-fn settings(config: &WorkerConfig, folders: &HashMap<String, PathBuf>, lease: Duration) -> Settings {
+fn settings(config: &WorkerConfig, fleet: &FleetConfig, folders: &HashMap<String, PathBuf>) -> Settings {
     let models = folders.keys().map(|revision| imagefleet_common::job::spec::queue_name(revision).to_owned()).collect();
     Settings {
         slots: config.slots,
-        lease,
-        beat: lease / BEATS,
+        lease: fleet.lease,
+        beat: fleet.lease / BEATS,
+        upsert_timeout: fleet.index_timeout,
         grace: config.grace,
         kinds: config.kinds.clone(),
         binary: binary(),
