@@ -26,9 +26,9 @@ pub(crate) async fn command(global: &Global, args: CoordinatorArgs) -> Result<Ex
     let stop = stop_on_signals("the coordinator ends")?;
     let flags = args.listen.map(|value| Flag { key: Key::Listen, name: "--listen", value });
     let config = config::load(global, flags.into_iter().collect())?;
+    let fleet = config.clone().into_fleet()?;
     let token = config.coordinator.token()?.map(|token| token.reveal().to_owned());
     let listener = listen(Key::Listen, config.coordinator.listen).await?;
-    let fleet = config.into_fleet()?;
     let settings = Settings { lease: fleet.lease, ..Settings::default() };
     let Some(fleet) = Fleet::connect_patiently(&fleet, &stop).await? else { return Ok(Exit::Done) };
     let ended = coordinate(&fleet.world, settings, listener, token, stop).await;
