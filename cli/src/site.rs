@@ -11,7 +11,10 @@ use std::{path::PathBuf, sync::Arc};
 
 pub(crate) enum Site {
     Here(DataDir),
-    Fleet(Box<FleetConfig>),
+    Fleet(
+        #[cfg_attr(not(feature = "fleet"), expect(dead_code, reason = "without adapters it is only refused"))]
+        Box<FleetConfig>,
+    ),
 }
 
 /// The site of a command, and this machine's models.

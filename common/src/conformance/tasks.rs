@@ -18,6 +18,7 @@ macro_rules! tasks_conformance {
             use $crate::conformance::tasks::claims as suite;
             $crate::conformance_cases!($make:
                 of_eight_claimers_one_wins,
+                what_is_claimed_and_ended_at_once_is_each_written_whole,
                 a_claim_whose_answer_was_lost_is_granted_again_unchanged,
                 a_message_of_another_attempt_changes_nothing,
                 a_message_for_a_task_that_is_not_there_is_refused,

@@ -2,18 +2,67 @@
 #![expect(clippy::unwrap_used, reason = "a suite may panic")]
 
 use crate::{
-    conformance::seed::{HOUR, Lab, chunk, cut, eight_at_once, job, listing, open_session},
+    conformance::seed::{HOUR, Lab, chunk, cut, eight_at_once, failure, job, listing, open_session},
     ids::{SessionId, TaskId},
     ports::{
         broker::Message,
-        jobs::Control,
-        tasks::{Claim, Written},
+        jobs::{Control, NewJob},
+        tasks::{Claim, Outcome, Written},
     },
     task::{Refusal, State},
-    work::Kind,
+    work::{Kind, Work},
 };
 use std::time::Duration;
 use uuid::Uuid;
+
+/// A store may write what comes together in one statement: every row gets its own values, and all of them.
+pub async fn what_is_claimed_and_ended_at_once_is_each_written_whole(lab: &Lab) {
+    let job = NewJob { blocks: 8, rerankers: 0, ..job("a") };
+    lab.start(&job, &[]).await;
+    lab.advance(&job).await;
+    lab.finish(&job, &Work::Seal { job: job.id }).await;
+    lab.advance(&job).await;
+    let work = |block: usize| Work::Retrieve { job: job.id, block: u32::try_from(block).unwrap() };
+    let before = lab.store.now().await.unwrap();
+    let claims = eight_at_once(|block| {
+        let (store, session, task) = (lab.store.clone(), lab.session, work(block).id());
+        async move { store.claim(&Message { task, attempt: 0 }, session, Uuid::now_v7()).await.unwrap() }
+    })
+    .await;
+    for block in 0..8 {
+        let running = lab.view(&job, &work(block)).await;
+        assert_eq!((running.state, running.attempt, running.worker.as_deref()), (State::Running, 1, Some("a worker")));
+        assert!(running.claimed.unwrap() >= before && running.finished.is_none());
+    }
+    let holding = |block: usize| match &claims[block] {
+        Claim::Granted(claimed) => claimed.holding,
+        refused => panic!("block {block} was not granted: {refused:?}"),
+    };
+    // Of eight, one fails and one is handed back.
+    let ends = eight_at_once(|block| {
+        let (store, holding) = (lab.store.clone(), holding(block));
+        async move {
+            match block {
+                0 => store.fail(holding, &failure(false)).await.unwrap(),
+                1 => store.hand_back(holding, Duration::ZERO).await.unwrap(),
+                _ => {
+                    let artifact = Some(format!("of block {block}"));
+                    store.succeed(holding, &Outcome::Finished { artifact }).await.unwrap()
+                }
+            }
+        }
+    })
+    .await;
+    assert_eq!(ends, [Written::Done; 8]);
+    for block in 0..8 {
+        let ended = lab.view(&job, &work(block)).await;
+        let (state, failures) = [(State::Ready, 1), (State::Ready, 0), (State::Succeeded, 0)][block.min(2)];
+        assert_eq!((ended.state, ended.attempt, ended.failures), (state, 1, failures), "block {block}");
+        assert_eq!(ended.artifact, (block > 1).then(|| format!("of block {block}")));
+        assert_eq!(ended.error.is_some(), block == 0, "block {block}");
+        assert_eq!(ended.finished.is_some(), block > 1, "block {block}");
+    }
+}
 
 pub async fn of_eight_claimers_one_wins(lab: &Lab) {
     let job = job("a");
