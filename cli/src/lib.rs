@@ -5,7 +5,6 @@
 //! feature of that name) has the processes of a fleet.
 
 pub mod args;
-mod collections;
 pub mod config;
 pub mod data_dir;
 mod diff;

@@ -2,7 +2,6 @@
 
 use crate::{
     args::{Global, Output, SearchArgs},
-    collections::{find, scope},
     encode,
     exit::Exit,
     logging::{print, say},
@@ -13,10 +12,12 @@ use crate::{
 };
 use imagefleet_common::{
     Context, Error, Result,
-    attribution::Licence,
     filter::Filter,
-    job::spec::{CollectionSpec, CorpusSpec, Layout},
-    ports::index::{Payload, Queries, SearchFilter},
+    job::spec::{CollectionSpec, CorpusSpec},
+    ports::{
+        catalog::{named_collection, whole_scope},
+        index::Queries,
+    },
 };
 use imagefleet_models::{Device, Vectors};
 use imagefleet_pictures::{processor::Processor, thumbnail::thumbnail};
@@ -24,7 +25,10 @@ use imagefleet_retrieval::{
     report::{self, Picture, THUMBNAIL_SIDE},
     results::picture_path,
 };
-use imagefleet_worker::{search::search as search_index, thumbnails::thumbnails};
+use imagefleet_worker::{
+    search::{Found, Shown, look_up, shown},
+    thumbnails::thumbnails,
+};
 use serde::Serialize;
 use std::{
     collections::BTreeSet,
@@ -49,13 +53,15 @@ pub(crate) async fn command(global: &Global, args: SearchArgs) -> Result<Exit> {
     }
     let Sited { site, models } = Sited::of(global)?;
     let world = site.look().await?;
-    let collection = find(world.catalog.as_ref(), args.collection.as_deref()).await?;
+    let collection = named_collection(world.catalog.as_ref(), args.collection.as_deref()).await?;
     let corpus = world.catalog.corpus(&collection.corpus).await?;
     let corpus =
         corpus.ok_or_else(|| Error::permanent(format!("search {}: its corpus is not on record", collection.id)))?;
     let (asked, space) = (query.clone(), collection.clone());
     let vectors = blocking(move || asked.encode(&space, &models)).await?;
-    let found = search(&world, &corpus, &collection, vectors, filter, usize::from(args.top)).await?;
+    let query_vector = Queries { dims: vectors.dims, values: vectors.values };
+    let (index, catalog) = (world.index.as_ref(), world.catalog.as_ref());
+    let found = look_up(index, catalog, &corpus, &collection, &query_vector, filter, args.top.into()).await?;
     show(global, &query, &collection, &found)?;
     if args.open {
         open(&gallery(&world, &corpus, &collection, &query, &found).await?)?;
@@ -109,42 +115,6 @@ impl Query {
     }
 }
 
-/// A picture that was found.
-struct Found {
-    key: String,
-    score: f32,
-    payload: Payload,
-    /// Where a person finds it: its page, or its file.
-    link: String,
-}
-
-async fn search(
-    world: &World,
-    corpus: &CorpusSpec,
-    collection: &CollectionSpec,
-    vectors: Vectors,
-    filter: Filter,
-    top: usize,
-) -> Result<Vec<Found>> {
-    let queries = Queries { dims: vectors.dims, values: vectors.values };
-    let scope = scope(world.catalog.as_ref(), &corpus.id).await?;
-    let filter = SearchFilter { filter, keys: None };
-    let mut lists = search_index(world.index.as_ref(), &collection.id, &queries, top, &scope, &filter).await?;
-    let hits = lists.pop().unwrap_or_default();
-    let keys: Vec<String> = hits.iter().map(|hit| hit.key.clone()).collect();
-    let stored = world.index.payloads(&collection.id, &keys).await?;
-    let found = hits.into_iter().zip(stored).filter_map(|(hit, stored)| {
-        // A picture that was taken away since the last seal is not shown.
-        let payload = stored?.payload;
-        let link = match corpus.layout {
-            Layout::Folder => format!("/{}", corpus.object(&payload.object)),
-            Layout::Yfcc | Layout::Zip | Layout::Tar => payload.attribution.page_url.clone(),
-        };
-        Some(Found { key: hit.key, score: hit.score, payload, link })
-    });
-    Ok(found.collect())
-}
-
 /// A page with the pictures.
 async fn gallery(
     world: &World,
@@ -174,7 +144,7 @@ async fn gallery(
     });
     let query =
         report::Query { id: "search".to_owned(), title, picture, found: shown.collect(), ..report::Query::default() };
-    let points = world.index.counts(&collection.id, &scope(world.catalog.as_ref(), &corpus.id).await?).await?;
+    let points = world.index.counts(&collection.id, &whole_scope(world.catalog.as_ref(), &corpus.id).await?).await?;
     let search = report::Search {
         model: collection.model_path.clone(),
         collection: collection.id.0.clone(),
@@ -199,44 +169,14 @@ fn open(page: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// What is printed of a picture.
-#[derive(Serialize)]
-struct Row<'a> {
-    rank: usize,
-    key: &'a str,
-    score: f32,
-    path: String,
-    title: String,
-    author: String,
-    licence: &'a str,
-    licence_code: Option<&'static str>,
-    licence_url: &'a str,
-    link: &'a str,
-}
-
 fn show(global: &Global, query: &Query, collection: &CollectionSpec, found: &[Found]) -> Result<()> {
-    let rows: Vec<Row<'_>> = found
-        .iter()
-        .enumerate()
-        .map(|(at, Found { key, score, payload, link })| Row {
-            rank: at + 1,
-            key,
-            score: *score,
-            path: picture_path(&payload.shard_path, &payload.entry),
-            title: payload.attribution.title_text(),
-            author: payload.attribution.credit(),
-            licence: &payload.attribution.licence,
-            licence_code: Licence::of(&payload.attribution).map(Licence::code),
-            licence_url: &payload.attribution.licence_url,
-            link,
-        })
-        .collect();
+    let rows = shown(found);
     if global.output == Output::Json {
         #[derive(Serialize)]
         struct Answer<'a> {
             query: &'a Query,
             collection: &'a str,
-            results: Vec<Row<'a>>,
+            results: Vec<Shown<'a>>,
         }
         let answer = Answer { query, collection: &collection.id.0, results: rows };
         let text = serde_json::to_string_pretty(&answer).permanent(|| "print the results".to_owned())?;

@@ -59,6 +59,7 @@ impl World {
             catalog: Arc::clone(&self.catalog),
             broker: Arc::clone(&self.broker),
             sources: Arc::clone(&self.sources),
+            artifacts: Arc::clone(&self.artifacts),
         }
     }
 

@@ -56,10 +56,13 @@ pub enum Kind {
     Retrieve,
     Rerank,
     Finalize,
+    /// Outside of any job file: a text that somebody waits for.
+    Search,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [Self::List, Self::Embed, Self::Seal, Self::Retrieve, Self::Rerank, Self::Finalize];
+    pub const ALL: [Self; 7] =
+        [Self::List, Self::Embed, Self::Seal, Self::Retrieve, Self::Rerank, Self::Finalize, Self::Search];
 
     pub fn stage(self) -> Stage {
         match self {
@@ -67,7 +70,8 @@ impl Kind {
             Self::Seal => Stage::Seal,
             Self::Retrieve => Stage::Retrieve,
             Self::Rerank => Stage::Rerank,
-            Self::Finalize => Stage::Finalize,
+            // A search is a job of this one task: it begins in its last stage.
+            Self::Finalize | Self::Search => Stage::Finalize,
         }
     }
 
@@ -79,6 +83,7 @@ impl Kind {
             Self::Retrieve => "retrieve",
             Self::Rerank => "rerank",
             Self::Finalize => "finalize",
+            Self::Search => "search",
         }
     }
 
@@ -88,7 +93,7 @@ impl Kind {
 
     /// Is the encoder needed? Then the queue carries the model's name.
     pub fn needs_model(self) -> bool {
-        matches!(self, Self::Embed | Self::Retrieve)
+        matches!(self, Self::Embed | Self::Retrieve | Self::Search)
     }
 
     /// The queue of this kind of work, for one model where that matters.
@@ -139,6 +144,8 @@ pub enum Work {
     Rerank { job: JobId, reranker: u32, block: u32 },
     /// Read payloads, fuse, write the result files.
     Finalize { job: JobId },
+    /// Encode a text and name the pictures nearest to it.
+    Search { job: JobId },
 }
 
 impl Work {
@@ -150,6 +157,7 @@ impl Work {
             Self::Retrieve { .. } => Kind::Retrieve,
             Self::Rerank { .. } => Kind::Rerank,
             Self::Finalize { .. } => Kind::Finalize,
+            Self::Search { .. } => Kind::Search,
         }
     }
 
@@ -157,9 +165,11 @@ impl Work {
     pub fn job(&self) -> Option<JobId> {
         match self {
             Self::List { .. } | Self::Embed { .. } => None,
-            Self::Seal { job } | Self::Retrieve { job, .. } | Self::Rerank { job, .. } | Self::Finalize { job } => {
-                Some(*job)
-            }
+            Self::Seal { job }
+            | Self::Retrieve { job, .. }
+            | Self::Rerank { job, .. }
+            | Self::Finalize { job }
+            | Self::Search { job } => Some(*job),
         }
     }
 
@@ -174,6 +184,7 @@ impl Work {
             Self::Retrieve { job, block } => format!("retrieve/{job}/{block}"),
             Self::Rerank { job, reranker, block } => format!("rerank/{job}/{reranker}/{block}"),
             Self::Finalize { job } => format!("finalize/{job}"),
+            Self::Search { job } => format!("search/{job}"),
         }
     }
 

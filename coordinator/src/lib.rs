@@ -1,5 +1,5 @@
 //! The coordinator: [`plan`] lists corpora, [`publish`] keeps a window of ready tasks in the broker, [`reap`] ends lost
-//! sessions, [`advance`] moves jobs from stage to stage.
+//! sessions, [`advance`] moves jobs from stage to stage, [`search`] answers what somebody waits for.
 //!
 //! Any number may run at once: every duty is a compare-and-set in the store, so doing it twice does it once.
 //! A duty that fails is logged and tried again at its next turn; none stops the others.
@@ -11,6 +11,7 @@ pub mod api;
 pub mod plan;
 pub mod publish;
 pub mod reap;
+pub mod search;
 pub mod stats;
 pub mod submit;
 
@@ -31,6 +32,8 @@ pub struct Ports {
     pub broker: Arc<dyn Broker>,
     /// The object root that corpora lie below.
     pub sources: Arc<dyn Objects>,
+    /// Where attempts leave what they made.
+    pub artifacts: Arc<dyn Objects>,
 }
 
 #[derive(Debug, Clone)]
@@ -72,6 +75,7 @@ pub async fn run(
         () = duties.repeat(Duty::Publish, || publish::fill_windows(&ports, &settings, &stats)) => {}
         () = duties.repeat(Duty::Advance, || advance::advance(&ports)) => {}
         () = duties.repeat(Duty::Reap, || reaper.reap(&ports, &stats)) => {}
+        () = duties.repeat(Duty::Forget, || search::forget(&ports)) => {}
         () = shutdown => {}
     }
 }
@@ -106,11 +110,12 @@ impl Duties<'_> {
 }
 
 /// What a duty rests at least between two turns, so that changes that come thick are looked at together. A slot may wait
-/// for the publisher, a job for its next stage, and nobody for the reaper.
+/// for the publisher, a job for its next stage, and nobody for the others.
 fn rest(duty: Duty) -> Duration {
     Duration::from_millis(match duty {
         Duty::Publish => 2,
         Duty::Plan | Duty::Advance => 20,
         Duty::Reap => 500,
+        Duty::Forget => 10_000,
     })
 }

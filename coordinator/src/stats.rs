@@ -16,10 +16,12 @@ pub enum Duty {
     Publish,
     Advance,
     Reap,
+    /// Searches that were answered are forgotten.
+    Forget,
 }
 
 impl Duty {
-    pub const ALL: [Self; 4] = [Self::Plan, Self::Publish, Self::Advance, Self::Reap];
+    pub const ALL: [Self; 5] = [Self::Plan, Self::Publish, Self::Advance, Self::Reap, Self::Forget];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -27,6 +29,7 @@ impl Duty {
             Self::Publish => "publish",
             Self::Advance => "advance",
             Self::Reap => "reap",
+            Self::Forget => "forget",
         }
     }
 }

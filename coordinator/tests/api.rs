@@ -9,16 +9,23 @@ use imagefleet_adapters::{
 };
 use imagefleet_common::{
     Error, Result,
-    conformance::seed::{Lab, Made, cut, job, listing, rules},
+    conformance::seed::{HOUR, Lab, Made, cut, job, listing, rules},
+    filter::Filter,
     ids::{JobId, Queue},
+    job::search::Search,
     ports::{
         broker::{Broker, Delivery, Message},
         jobs::{JobState, NewJob},
+        objects::Objects,
+        tasks::{Claim, Failure, Outcome, Tasks, Written},
     },
+    task::State as TaskState,
+    work::Kind,
 };
 use imagefleet_coordinator::{
     Ports,
     api::{Api, OPENAPI, router, routes, serve},
+    search::Searches,
     stats::Stats,
 };
 use serde_json::{Value, json};
@@ -29,11 +36,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+use uuid::Uuid;
 
 /// A broker that can be out of reach.
 #[derive(Default)]
@@ -74,6 +83,7 @@ struct Server {
     lab: Lab,
     store: Arc<SqliteStore>,
     broker: Arc<Switched>,
+    artifacts: Arc<FsObjects>,
 }
 
 async fn start(token: Option<&str>) -> Server {
@@ -81,19 +91,28 @@ async fn start(token: Option<&str>) -> Server {
     let store =
         Arc::new(SqliteStore::open(&folder.path().join("store.db"), Settings { retry: rules() }).await.unwrap());
     let broker = Arc::new(Switched::default());
+    let artifacts = Arc::new(FsObjects::new(folder.path().to_owned()));
     let ports = Ports {
         tasks: store.clone(),
         jobs: store.clone(),
         catalog: store.clone(),
         broker: broker.clone(),
         sources: Arc::new(FsObjects::new(folder.path().to_owned())),
+        artifacts: artifacts.clone(),
     };
-    let api = Api { ports, stats: Arc::new(Stats::default()), token: token.map(String::from), version: "test".into() };
+    let changed = store.changed();
+    let api = Api {
+        ports,
+        changed,
+        stats: Arc::new(Stats::default()),
+        token: token.map(String::from),
+        version: "test".into(),
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, router(api), std::future::pending()));
     let lab = Lab::new(Made { store: store.clone(), keep: Box::new(folder) }).await;
-    Server { address, lab, store, broker }
+    Server { address, lab, store, broker, artifacts }
 }
 
 impl Server {
@@ -172,7 +191,9 @@ async fn every_route_under_v1_asks_for_the_token_and_no_other_does() {
             assert_eq!(status == 401, guarded, "{method} {path} with {wrong:?}: {status}");
         }
         let with = status("Authorization: bearer a secret of some length\r\n").await;
-        assert!(matches!(with, 200 | 202), "{method} {path}: {with}");
+        // A search without a body is one for nothing.
+        let fine = if path == "/v1/search" { with == 400 } else { matches!(with, 200 | 202) };
+        assert!(fine, "{method} {path}: {with}");
     }
     assert_eq!(server.ask("GET", "/v2", "", "").await.0, 404);
 }
@@ -187,7 +208,7 @@ async fn no_get_changes_anything_and_a_post_cancels() {
     let (status, _, body) = server.ask("POST", &cancel, "", "").await;
     assert_eq!(
         (status, serde_json::from_str::<Value>(&body).unwrap()),
-        (202, json!({"id": job.id, "state": "cancelling"}))
+        (202, json!({"id": job.id, "state": "cancelling", "paused": false}))
     );
     assert_eq!(server.state(job.id).await, JobState::Cancelling);
 }
@@ -334,4 +355,99 @@ fn compare(document: &Value, schema: &Value, value: &Value, at: &str) {
         Value::Bool(_) => assert!(is_type("boolean"), "{at}"),
         Value::Null => assert!(is_type("null"), "{at}"),
     }
+}
+
+#[tokio::test]
+async fn a_job_is_paused_and_resumed() {
+    let server = start(None).await;
+    let job = server.with_work().await;
+    for (control, paused) in [("pause", true), ("resume", false), ("retry", false), ("accept-dead", false)] {
+        let (status, _, body) = server.ask("POST", &format!("/v1/jobs/{}/{control}", job.id), "", "").await;
+        let said: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((status, said), (202, json!({"id": job.id, "state": "running", "paused": paused})), "{control}");
+    }
+    assert_eq!(server.lab.state(&job, &job.list(2)).await, TaskState::Ready, "its dead task is retried");
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_is_refused_where_there_is_no_token() {
+    let page = "Origin: http://example.org\r\n";
+    let server = start(None).await;
+    assert_eq!(server.ask("GET", "/v1/jobs", page, "").await.0, 403);
+    assert_eq!(server.ask("GET", "/healthz", page, "").await.0, 200);
+    let server = start(Some("a secret of some length")).await;
+    let with = format!("{page}Authorization: Bearer a secret of some length\r\n");
+    assert_eq!(server.ask("GET", "/v1/jobs", &with, "").await.0, 200);
+}
+
+/// Claims the next search and ends it in this way.
+async fn answer(server: &Server, outcome: Result<&str>) {
+    let queue = Kind::Search.queue("clip");
+    let message = loop {
+        let marked = server.store.mark(&queue, 1, Uuid::now_v7(), HOUR).await.unwrap();
+        if let Some(message) = marked.first() {
+            break *message;
+        }
+        tokio::task::yield_now().await;
+    };
+    let claim = server.lab.claim(message, server.lab.session).await;
+    let Claim::Granted(claimed) = claim else { panic!("it was not granted: {claim:?}") };
+    let written = match outcome {
+        Ok(found) => {
+            server.artifacts.put("found.json", found.to_owned().into()).await.unwrap();
+            let done = Outcome::Finished { artifact: Some("found.json".into()) };
+            server.store.succeed(claimed.holding, &done).await
+        }
+        Err(error) => {
+            let failure = Failure { permanent: error.is_permanent(), retry_after: None, message: error.to_string() };
+            server.store.fail(claimed.holding, &failure).await
+        }
+    };
+    assert_eq!(written.unwrap(), Written::Done);
+}
+
+#[tokio::test]
+async fn a_search_waits_for_what_a_worker_finds() {
+    let server = start(None).await;
+    server.with_work().await;
+    let body = r#"{"text": "a red bicycle", "top": 3, "filter": {"licence_without": "nc,nd"}}"#;
+    let (asked, ()) = tokio::join!(server.ask("POST", "/v1/search", "", body), answer(&server, Ok(r#"[{"rank": 1}]"#)));
+    let found: Value = serde_json::from_str(&asked.2).unwrap();
+    let expected = json!({"query": {"text": "a red bicycle"}, "collection": "photos-clip", "results": [{"rank": 1}]});
+    assert_eq!((asked.0, found), (200, expected));
+    let refused = Error::permanent("the model is not there");
+    let (asked, ()) = tokio::join!(server.ask("POST", "/v1/search", "", body), answer(&server, Err(refused)));
+    assert_eq!((asked.0, asked.2.as_str()), (500, r#"{"error":"the model is not there"}"#));
+}
+
+#[tokio::test]
+async fn a_search_that_says_nothing_sensible_is_refused_at_once() {
+    let server = start(None).await;
+    server.with_work().await;
+    for (body, said) in [
+        ("", "as in {\"text\""),
+        ("[]", "as in {\"text\""),
+        (r#"{"text": "  "}"#, "the text is empty"),
+        (r#"{"text": "a", "top": 0}"#, "expected 1 to 1000"),
+        (r#"{"text": "a", "top": 1001}"#, "expected 1 to 1000"),
+        (r#"{"text": "a", "colour": "red"}"#, "colour"),
+        (r#"{"text": "a", "filter": {"size": "1"}}"#, "no such key"),
+        (r#"{"text": "a", "collection": "nothing"}"#, "there are photos-clip"),
+    ] {
+        let (status, _, answer) = server.ask("POST", "/v1/search", "", body).await;
+        let error = serde_json::from_str::<Value>(&answer).unwrap()["error"].as_str().unwrap().to_owned();
+        assert!(status == 400 && error.contains(said), "{body}: {status} {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_no_worker_takes_is_given_up_and_cancelled() {
+    let server = start(None).await;
+    let job = server.with_work().await;
+    let searches =
+        Searches { jobs: server.store.clone(), artifacts: server.artifacts.clone(), changed: server.store.changed() };
+    let search = Search::new("a red bicycle".into(), 1, Filter::default()).unwrap();
+    let error = searches.ask(&job.collection.id, &search, Duration::from_millis(50)).await.unwrap_err();
+    assert!(!error.is_permanent() && error.to_string().contains("no worker takes it"), "{error}");
+    assert_eq!(server.store.mark(&Kind::Search.queue("clip"), 1, Uuid::now_v7(), HOUR).await.unwrap(), []);
 }

@@ -91,6 +91,7 @@ impl Bench {
             catalog: store,
             broker: broker(&self.namespace).await,
             sources: Arc::new(NoObjects),
+            artifacts: Arc::new(NoObjects),
         };
         let settings = imagefleet_coordinator::Settings::default();
         tokio::spawn(imagefleet_coordinator::run(ports, settings, Arc::default(), changed, std::future::pending()))
@@ -215,6 +216,7 @@ impl Bench {
     }
 }
 
+/// Each statement in a transaction of its own.
 fn psql(sql: &str) {
     let url = std::env::var("IMAGEFLEET_DATABASE_URL").unwrap();
     let mut command = std::process::Command::new("psql");

@@ -1,4 +1,5 @@
-//! The pull loop: a message is taken only while a slot is free, claimed, done, and then acknowledged.
+//! The pull loop: a message is taken only while a slot is free, claimed, done, and then acknowledged. Searches, which
+//! somebody waits for, have slots of their own.
 //!
 //! Only acknowledgements go back to the broker: after the attempt's end is written, or when the claim is refused. If
 //! the acknowledgement is lost, the redelivery is refused by the claim.
@@ -16,8 +17,11 @@ use imagefleet_common::{
     ports::{broker::Delivery, tasks::Claim},
     work::Kind,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use std::{future::pending, sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -59,21 +63,53 @@ pub async fn run(worker: Arc<Worker>, shutdown: Stop) -> Result<()> {
     }
 }
 
+/// Searches that run beside a worker's other tasks: each is one text to encode and one look into the index.
+const SEARCHES: usize = 2;
+
+/// Queues whose tasks share slots.
+struct Lane {
+    queues: Vec<Queue>,
+    slots: Arc<Semaphore>,
+}
+
+impl Lane {
+    fn new(worker: &Worker, is_mine: impl Fn(Kind) -> bool, slots: usize) -> Self {
+        let kinds: Vec<Kind> = worker.settings.kinds.iter().copied().filter(|kind| is_mine(*kind)).collect();
+        Self { queues: queues(&kinds, &worker.settings.models), slots: Arc::new(Semaphore::new(slots)) }
+    }
+
+    /// The next message for a free slot; never where there is no queue. Dropping it takes nothing.
+    async fn next(&self, worker: &Worker) -> (OwnedSemaphorePermit, Delivery) {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.expect("nobody closes it");
+        match self.queues.is_empty() {
+            true => pending().await,
+            false => (slot, receive(worker, &self.queues).await),
+        }
+    }
+}
+
 /// Takes messages for ever, one for each free slot.
 async fn take(worker: &Arc<Worker>, lease: &Arc<Lease>, running: &mut JoinSet<()>) {
-    let queues = queues(&worker.settings.kinds, &worker.settings.models);
+    let tasks = Lane::new(worker, |kind| kind != Kind::Search, worker.settings.slots);
+    let searches = Lane::new(worker, |kind| kind == Kind::Search, SEARCHES);
     loop {
-        let free = running.len() < worker.settings.slots;
-        tokio::select! {
+        let (slot, delivery) = tokio::select! {
             biased;
-            Some(ended) = running.join_next() => if let Err(error) = ended {
-                tracing::error!(%error, "an attempt was lost; the lease is given up, so that its task goes on");
-                lease.lose();
-            },
-            delivery = receive(worker, &queues), if free => {
-                running.spawn(handle(Arc::clone(worker), Arc::clone(lease), delivery));
+            Some(ended) = running.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "an attempt was lost; the lease is given up, so that its task goes on");
+                    lease.lose();
+                }
+                continue;
             }
-        }
+            next = searches.next(worker) => next,
+            next = tasks.next(worker) => next,
+        };
+        let (worker, lease) = (Arc::clone(worker), Arc::clone(lease));
+        running.spawn(async move {
+            handle(worker, lease, delivery).await;
+            drop(slot);
+        });
     }
 }
 
@@ -175,6 +211,6 @@ mod tests {
         };
         assert_eq!(names(&[Kind::List, Kind::Embed], &["aa", "bb"]), ["list.p2", "embed.aa.p2", "embed.bb.p2"]);
         assert_eq!(names(&[Kind::Seal, Kind::Finalize], &[]), ["seal.p2", "finalize.p2"]);
-        assert_eq!(names(&Kind::ALL, &["aa"]).len(), 6);
+        assert_eq!(names(&Kind::ALL, &["aa"]).len(), 7);
     }
 }

@@ -47,7 +47,8 @@ pub async fn coordinate(
     let address = listener.local_addr().permanent(|| "listen".to_owned())?;
     let stats = Arc::new(Stats::default());
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("IMAGEFLEET_COMMIT"));
-    let api = Api { ports: world.coordinator(), stats: Arc::clone(&stats), token, version };
+    let changed = world.changed.clone();
+    let api = Api { ports: world.coordinator(), changed, stats: Arc::clone(&stats), token, version };
     // Not the shutdown itself: what ends before this is given has ended by itself.
     let (stopper, stop) = stop::channel();
     let mut serving = tokio::spawn(serve(listener, router(api), async move { stop.stopped().await }));

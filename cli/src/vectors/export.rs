@@ -1,9 +1,17 @@
 //! `imagefleet vectors export`
 
 use super::{COLLECTION, Origin, ROWS, Row, VECTORS, file_error, npy};
-use crate::{args::Global, collections, exit::Exit, logging::print, site::Site, world::World};
+use crate::{args::Global, exit::Exit, logging::print, site::Site, world::World};
 use imagefleet_adapters::objects::fs::durable::{self, Draft};
-use imagefleet_common::{Context, Error, Result, ids::CollectionId, ports::index::Stored, work::ChunkRef};
+use imagefleet_common::{
+    Context, Error, Result,
+    ids::CollectionId,
+    ports::{
+        catalog::{named_collection, whole_scope},
+        index::Stored,
+    },
+    work::ChunkRef,
+};
 use std::{
     io::{BufWriter, Write},
     path::Path,
@@ -14,11 +22,11 @@ const BATCH: usize = 1024;
 
 pub(crate) async fn export(global: &Global, name: &str, folder: &Path) -> Result<Exit> {
     let world = Site::of(global)?.look().await?;
-    let collection = collections::find(world.catalog.as_ref(), Some(name)).await?;
+    let collection = named_collection(world.catalog.as_ref(), Some(name)).await?;
     let doing = || format!("export {} to {}", collection.id, folder.display());
     let corpus = world.catalog.corpus(&collection.corpus).await?;
     let corpus = corpus.ok_or_else(|| Error::permanent(format!("{}: its corpus is not on record", doing())))?;
-    let scope = collections::scope(world.catalog.as_ref(), &corpus.id).await?;
+    let scope = whole_scope(world.catalog.as_ref(), &corpus.id).await?;
     let chunks = world.index.counts(&collection.id, &scope).await?;
     let count: u64 = chunks.iter().map(|(_, count)| count).sum();
 

@@ -5,6 +5,8 @@ use imagefleet_tests::project::{Project, tiny_model};
 use serde_json::Value;
 use std::{
     env, fs,
+    io::{Read, Write},
+    net::TcpStream,
     os::unix::fs::symlink,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
@@ -132,6 +134,28 @@ impl Fleet {
     pub(crate) fn worker(&mut self) -> usize {
         let model = tiny_model();
         self.start(&["worker", "--models", model.to_str().unwrap()])
+    }
+
+    /// Asks a coordinator: status and body.
+    pub(crate) fn post(&self, coordinator: usize, path: &str, body: &str) -> (u16, String) {
+        let mut address = None;
+        self.until("the coordinator listens", |fleet| {
+            let log = fleet.log(coordinator);
+            let listens = log.lines().find_map(|line| line.split_once("http://"));
+            address = listens.map(|(_, address)| address.trim().to_owned());
+            address.is_some()
+        });
+        let mut stream = TcpStream::connect(address.unwrap()).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
     pub(crate) fn process(&self, number: usize) -> &Child {

@@ -6,6 +6,7 @@ use imagefleet_tests::{
     corpus::{photos, write_yfcc_shard},
     project::Project,
 };
+use serde_json::Value;
 
 const SHARDS: [&str; 4] = ["0a1", "0a2", "0a3", "0a4"];
 
@@ -89,4 +90,27 @@ fn storage_settings_belong_to_the_collection() {
     fleet.write_job("[index]\ntype = \"hnsw\"\n");
     let (code, _, stderr) = fleet.run(&["submit", "job.toml"]);
     assert!(code != 0 && stderr.contains("flat_ip") && stderr.contains("hnsw"), "{stderr}");
+}
+
+#[test]
+fn a_search_by_the_api_finds_what_the_command_finds() {
+    let mut fleet = Fleet::new(project());
+    let coordinator = fleet.coordinator();
+    fleet.worker();
+    let job = fleet.submit();
+    fleet.results(&job);
+    let (status, found) = fleet.post(coordinator, "/v1/search", r#"{"text": "a red bicycle", "top": 5}"#);
+    assert_eq!(status, 200, "{found} {}", fleet.logs());
+    let mut by_command = fleet.json(&["search", "a red bicycle", "--top", "5"]);
+    let mut by_api: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(by_api["results"].as_array().unwrap().len(), 5);
+    for found in [&mut by_api, &mut by_command] {
+        for picture in found["results"].as_array_mut().unwrap() {
+            // Another process, another batch.
+            picture["score"] = Value::from((picture["score"].as_f64().unwrap() * 1e5).round());
+        }
+        found.as_object_mut().unwrap().remove("query");
+    }
+    assert_eq!(by_api, by_command);
+    assert!(!fleet.succeeds(&["jobs", "ls"]).contains("search"), "a search is not listed among the jobs");
 }

@@ -2,6 +2,7 @@
 
 pub mod controls;
 pub mod plans;
+pub mod searches;
 pub mod stages;
 pub mod submissions;
 
@@ -53,6 +54,18 @@ macro_rules! jobs_conformance {
                 a_removed_shard_is_sealed_and_searched_again,
                 a_run_that_did_not_end_is_not_taken_for_done,
                 progress_counts_tasks_shards_and_pictures,
+            );
+        }
+        mod searches {
+            use super::*;
+            use $crate::conformance::jobs::searches as suite;
+            $crate::conformance_cases!($make:
+                a_search_is_one_task_that_is_ready_at_once,
+                searches_are_not_listed_among_the_jobs,
+                no_search_begins_in_a_collection_that_is_not_there,
+                an_answered_search_ends_and_is_forgotten_in_its_time,
+                a_search_that_nobody_waits_for_any_more_is_not_begun,
+                a_search_that_cannot_be_done_says_why,
             );
         }
         mod controls {

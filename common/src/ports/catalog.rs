@@ -1,9 +1,9 @@
 //! The catalog: what a corpus is made of, and the ledger of what became of it. Written by the ends of tasks
 //! ([`Tasks::succeed`](super::tasks::Tasks::succeed)) and by plans ([`Jobs::plan`](super::jobs::Jobs::plan)); read here.
 
-use super::tasks::ChunkCut;
+use super::{index::Scope, tasks::ChunkCut};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     ids::{CollectionId, CorpusId, Epoch, JobId, Millis, TaskId},
     job::spec::{CollectionSpec, CorpusSpec},
     ledger::{Counts, RejectedRow, Spent},
@@ -98,4 +98,41 @@ pub trait Catalog: Send + Sync {
     /// A removed shard's points are gone from an index: its chunks and their ledger go too. Other collections' points are
     /// swept by their own seals, since the shard itself stays on record.
     async fn swept(&self, corpus: &CorpusId, shard: i64) -> Result<()>;
+}
+
+/// The collection of this id, or the only one over a corpus of this name; without a name the only one there is. Permanent
+/// error where there is none or more than one: it names them.
+pub async fn named_collection(catalog: &dyn Catalog, name: Option<&str>) -> Result<CollectionSpec> {
+    let mut all = catalog.collections().await?;
+    if let Some(at) = all.iter().position(|spec| Some(spec.id.0.as_str()) == name) {
+        return Ok(all.swap_remove(at));
+    }
+    let mut of_corpus = Vec::new();
+    for spec in &all {
+        let is_it = match name {
+            None => true,
+            Some(name) => catalog.corpus(&spec.corpus).await?.is_some_and(|corpus| corpus.name == name),
+        };
+        if is_it {
+            of_corpus.push(spec.clone());
+        }
+    }
+    let doing = name.map_or_else(|| "find the collection".to_owned(), |name| format!("find collection {name}"));
+    let ids = |specs: &[CollectionSpec]| specs.iter().map(|spec| spec.id.0.as_str()).collect::<Vec<_>>().join(", ");
+    match of_corpus.len() {
+        1 => Ok(of_corpus.remove(0)),
+        0 if all.is_empty() => Err(Error::permanent(format!("{doing}: there is none yet; run or submit a job first"))),
+        0 => Err(Error::permanent(format!("{doing}: there are {}", ids(&all)))),
+        _ => Err(Error::permanent(format!("{doing}: say which of {}", ids(&of_corpus)))),
+    }
+}
+
+/// All that is there: points of shards that are gone stay until a seal sweeps them. A collection that was imported has no
+/// shards.
+pub async fn whole_scope(catalog: &dyn Catalog, corpus: &CorpusId) -> Result<Scope> {
+    let shards = catalog.shards(corpus).await?;
+    Ok(match shards.iter().all(|shard| !shard.removed) {
+        true => Scope::All,
+        false => Scope::Shards(shards.iter().filter(|shard| !shard.removed).map(|shard| shard.number).collect()),
+    })
 }

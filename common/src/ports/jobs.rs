@@ -10,7 +10,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -80,6 +80,15 @@ pub struct NewJob {
     pub allow_delete: bool,
     /// Cancel an active or blocked job of the same name and another spec (embedded runs).
     pub replaces_same_name: bool,
+}
+
+/// A text that somebody waits for: a job of the one task [`Work::Search`], which runs before all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSearch {
+    pub id: JobId,
+    pub collection: CollectionId,
+    /// A [`Search`](crate::job::search::Search) as JSON.
+    pub spec: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,7 +202,14 @@ pub trait Jobs: Send + Sync {
 
     async fn job(&self, job: JobId) -> Result<Option<JobView>>;
 
-    /// All jobs, oldest first.
+    /// One transaction: a job whose one task is ready. Idempotent by id. Permanent error where there is no such collection.
+    async fn search(&self, search: &NewSearch) -> Result<()>;
+
+    /// Forgets the searches that were asked for at least this long ago and that nobody runs. Returns the artifacts that
+    /// they leave behind.
+    async fn forget_searches(&self, age: Duration) -> Result<Vec<String>>;
+
+    /// All jobs but searches, oldest first.
     async fn jobs(&self) -> Result<Vec<JobView>>;
 
     /// What a complete listing found, in one transaction: new shards into the catalog, gone ones removed as far as the job

@@ -5,7 +5,7 @@ use super::{
     broker::{Broker, Delivery, Message},
     catalog::{Catalog, Chunk, ChunkLedger, Shard, Writers},
     index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, Sealed, SearchFilter, Stored},
-    jobs::{Control, JobView, Jobs, NewJob, Plan, Planned, Progress, Step, Submitted, TaskView},
+    jobs::{Control, JobView, Jobs, NewJob, NewSearch, Plan, Planned, Progress, Step, Submitted, TaskView},
     objects::{ObjectMeta, Objects, Page},
     tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, SessionView, Tasks, Written},
 };
@@ -83,6 +83,7 @@ forward!(Objects, "objects" {
 
 forward!(Tasks, "tasks" {
     fn queues(republish_after: Duration, count_to: u32) -> Vec<QueueLoad>;
+    fn running() -> Vec<(Queue, u64)>;
     fn mark(queue: &Queue, limit: usize, token: Uuid, republish_after: Duration) -> Vec<Message>;
     fn published(token: Uuid) -> ();
     fn open_session(session: &NewSession) -> ();
@@ -102,6 +103,8 @@ forward!(Tasks, "tasks" {
 
 forward!(Jobs, "jobs" {
     fn submit(job: &NewJob) -> Submitted;
+    fn search(search: &NewSearch) -> ();
+    fn forget_searches(age: Duration) -> Vec<String>;
     fn job(job: JobId) -> Option<JobView>;
     fn jobs() -> Vec<JobView>;
     fn plan(job: JobId, plan: &Plan) -> Planned;

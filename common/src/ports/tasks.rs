@@ -24,8 +24,6 @@ pub struct QueueLoad {
     /// Ready rows that may run now and are neither marked nor published, or were so too long ago; counted up to what
     /// was asked for.
     pub unpublished: usize,
-    /// Rows that sessions hold.
-    pub running: usize,
 }
 
 /// A worker process that begins to claim.
@@ -172,9 +170,12 @@ pub struct Failure {
 
 #[async_trait]
 pub trait Tasks: Send + Sync {
-    /// Queues with ready or running rows. `republish_after` as for [`mark`](Self::mark); rows that wait to be
+    /// Queues with ready rows. `republish_after` as for [`mark`](Self::mark); rows that wait to be
     /// published are counted up to `count_to`.
     async fn queues(&self, republish_after: Duration, count_to: u32) -> Result<Vec<QueueLoad>>;
+
+    /// Rows that sessions hold, by queue.
+    async fn running(&self) -> Result<Vec<(Queue, u64)>>;
 
     /// Marks up to `limit` rows of `queue` with `token`, in order of priority, `run_after`, age, and returns
     /// their messages. Rows marked or published more than `republish_after`, doubled with each publication, ago

@@ -1,9 +1,13 @@
-//! Who may ask for `/v1`, and for how long an answer may take.
+//! Who may ask for `/v1`, and for how long an answer may take. Without a token that is whoever reaches the port, but no
+//! page that a browser on this machine happens to show: those say where they come from.
 
 use super::{Refusal, State};
 use axum::{
     extract::Request,
-    http::{StatusCode, header::AUTHORIZATION},
+    http::{
+        StatusCode,
+        header::{AUTHORIZATION, ORIGIN},
+    },
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -20,6 +24,10 @@ pub(super) async fn admit(shared: State, request: Request, next: Next) -> Respon
             let why = "ask with the header \"Authorization: Bearer TOKEN\" and this fleet's token";
             return Refusal::new(StatusCode::UNAUTHORIZED, why).into_response();
         }
+    }
+    if shared.api.token.is_none() && request.headers().contains_key(ORIGIN) {
+        let why = "pages are answered only where there is a token; set one with IMAGEFLEET_TOKEN";
+        return Refusal::new(StatusCode::FORBIDDEN, why).into_response();
     }
     match tokio::time::timeout(LONGEST, next.run(request)).await {
         Ok(response) => response,

@@ -1,4 +1,4 @@
-//! `/v1/jobs`: listed, shown, cancelled.
+//! `/v1/jobs`: listed, shown, controlled. Jobs are not submitted here: what a job file names is read where it is submitted.
 
 use super::{Refusal, Shared, State};
 use axum::{
@@ -184,22 +184,25 @@ pub(super) async fn tasks(
 }
 
 #[derive(Serialize)]
-pub(super) struct Cancelled {
+pub(super) struct Controlled {
     id: JobId,
-    /// `cancelling` until no attempt that only this job needs is running; a job that had ended is left alone.
+    /// After a cancel `cancelling`, until no attempt that only this job needs is running; a job that had ended is left
+    /// alone.
     state: JobState,
+    paused: bool,
 }
 
 /// The body is read, so that one that is too large is refused, and says nothing.
-pub(super) async fn cancel(
+pub(super) async fn control(
     shared: State,
     Path(id): Path<String>,
+    control: Control,
     _body: Bytes,
-) -> Result<(StatusCode, Json<Cancelled>), Refusal> {
+) -> Result<(StatusCode, Json<Controlled>), Refusal> {
     let job = find(&shared, &id).await?.id;
-    shared.api.ports.jobs.control(job, Control::Cancel).await?;
-    let state = find(&shared, &id).await?.state;
-    Ok((StatusCode::ACCEPTED, Json(Cancelled { id: job, state })))
+    shared.api.ports.jobs.control(job, control).await?;
+    let JobView { state, paused, .. } = find(&shared, &id).await?;
+    Ok((StatusCode::ACCEPTED, Json(Controlled { id: job, state, paused })))
 }
 
 async fn find(shared: &Shared, id: &str) -> Result<JobView, Refusal> {

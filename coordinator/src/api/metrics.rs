@@ -12,11 +12,13 @@ use imagefleet_common::{
         self, Exposition,
         Shape::{Counter, Gauge},
     },
+    ids::Queue,
     ports::{jobs::JobState, tasks::QueueLoad},
     task::State as TaskState,
     work::Kind,
 };
 use std::{
+    collections::BTreeSet,
     future::Future,
     sync::Arc,
     time::{Duration, Instant},
@@ -46,6 +48,7 @@ struct OfStore {
     jobs: Vec<(JobState, usize)>,
     tasks: Vec<(Kind, TaskState, u64)>,
     queues: Vec<QueueLoad>,
+    running: Vec<(Queue, u64)>,
     sessions: usize,
 }
 
@@ -66,10 +69,12 @@ impl Cache {
 
 async fn read(shared: &Shared) -> Figures {
     let store = answer("store", of_store(shared)).await;
-    let queues = store.iter().flat_map(|store| &store.queues);
+    let ready = store.iter().flat_map(|store| store.queues.iter().map(|load| &load.queue));
+    let running = store.iter().flat_map(|store| store.running.iter().map(|(queue, _)| queue));
+    let queues: BTreeSet<&Queue> = ready.chain(running).collect();
     let depths = async {
         let mut depths = Vec::new();
-        for QueueLoad { queue, .. } in queues {
+        for queue in queues {
             depths.push((queue.0.clone(), shared.api.ports.broker.depth(queue).await?));
         }
         // Where no queue holds work the broker is asked all the same, to know whether it is there.
@@ -96,6 +101,7 @@ async fn of_store(shared: &Shared) -> Result<OfStore> {
         jobs: JobState::ALL.into_iter().map(|state| (state, count(state))).collect(),
         tasks: ports.tasks.counts().await?,
         queues: ports.tasks.queues(NEVER_AGAIN, COUNT_TO).await?,
+        running: ports.tasks.running().await?,
         sessions: ports.tasks.sessions().await?.len(),
     })
 }
@@ -155,8 +161,8 @@ fn stored(text: &mut Exposition, store: &OfStore) {
         unpublished.sample(&[("queue", &load.queue.0)], load.unpublished);
     }
     let mut running = text.family("imagefleet_queue_running_tasks", Gauge, "Tasks that workers run.");
-    for load in &store.queues {
-        running.sample(&[("queue", &load.queue.0)], load.running);
+    for (queue, count) in &store.running {
+        running.sample(&[("queue", &queue.0)], count);
     }
     text.family("imagefleet_sessions", Gauge, "Worker sessions that live.").sample(&[], store.sessions);
 }

@@ -10,6 +10,7 @@ mod jobs;
 mod listings;
 mod metrics;
 mod refusal;
+mod search;
 
 use crate::{Ports, stats::Stats};
 use axum::{
@@ -20,10 +21,10 @@ use axum::{
     response::IntoResponse,
     routing::{MethodRouter, get, post},
 };
-use imagefleet_common::{Context, Result};
+use imagefleet_common::{Context, Result, ports::jobs::Control};
 use refusal::Refusal;
 use std::{future::Future, sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 /// No request has more to say.
 const LARGEST_BODY: usize = 16 << 10;
@@ -37,6 +38,8 @@ pub const OPENAPI: &str = include_str!("../../openapi.json");
 /// What the API shows.
 pub struct Api {
     pub ports: Ports,
+    /// Counts the commits after which there may be something to see.
+    pub changed: watch::Receiver<u64>,
     pub stats: Arc<Stats>,
     /// Whoever asks for `/v1` must bear it; `None`: everyone may ask.
     pub token: Option<String>,
@@ -68,6 +71,10 @@ impl Route {
         Self { method: Method::POST, path, handler }
     }
 
+    fn control(path: &'static str, control: Control) -> Self {
+        Self::post(path, post(async move |shared, id, body| jobs::control(shared, id, control, body).await))
+    }
+
     fn needs_token(&self) -> bool {
         self.path.starts_with("/v1/")
     }
@@ -83,7 +90,12 @@ pub fn routes() -> Vec<Route> {
         Route::get("/v1/jobs", get(jobs::list)),
         Route::get("/v1/jobs/{id}", get(jobs::show)),
         Route::get("/v1/jobs/{id}/tasks", get(jobs::tasks)),
-        Route::post("/v1/jobs/{id}/cancel", post(jobs::cancel)),
+        Route::control("/v1/jobs/{id}/cancel", Control::Cancel),
+        Route::control("/v1/jobs/{id}/pause", Control::Pause),
+        Route::control("/v1/jobs/{id}/resume", Control::Resume),
+        Route::control("/v1/jobs/{id}/retry", Control::RetryDead),
+        Route::control("/v1/jobs/{id}/accept-dead", Control::AcceptDead),
+        Route::post("/v1/search", post(search::search)),
         Route::get("/v1/workers", get(listings::workers)),
         Route::get("/v1/collections", get(listings::collections)),
     ]

@@ -6,6 +6,7 @@ mod list;
 mod rerank;
 mod retrieve;
 mod seal;
+mod search;
 
 use crate::{
     Worker,
@@ -38,6 +39,7 @@ pub fn execute<'a>(worker: &'a Worker, attempt: &'a Attempt) -> BoxFuture<'a, Re
         Work::Retrieve { job, block } => retrieve::run(worker, attempt, *job, *block).boxed(),
         Work::Rerank { job, reranker, block } => rerank::run(worker, attempt, *job, *reranker, *block).boxed(),
         Work::Finalize { job } => finalize::run(worker, attempt, *job).boxed(),
+        Work::Search { job } => search::run(worker, attempt, *job).boxed(),
     }
 }
 
@@ -52,9 +54,13 @@ impl Worker {
         found.ok_or_else(|| Error::permanent(format!("find collection {id}: the catalog has none of this id")))
     }
 
-    async fn job(&self, id: JobId) -> Result<(JobView, ResolvedJob)> {
+    async fn view(&self, id: JobId) -> Result<JobView> {
         let found = self.ports.jobs.job(id).await?;
-        let job = found.ok_or_else(|| Error::permanent(format!("find job {id}: there is none of this id")))?;
+        found.ok_or_else(|| Error::permanent(format!("find job {id}: there is none of this id")))
+    }
+
+    async fn job(&self, id: JobId) -> Result<(JobView, ResolvedJob)> {
+        let job = self.view(id).await?;
         let resolved = ResolvedJob::from_text(&job.spec)?;
         Ok((job, resolved))
     }

@@ -32,9 +32,14 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId, block: u
     let titles = articles.iter().map(|article| article.title.clone()).collect();
     let vectors = pipeline.encode_texts(titles).await?;
     let queries = Queries { dims: vectors.dims, values: vectors.values };
-    let scope = scope(worker, &view).await?;
-    let index = worker.ports.index.as_ref();
-    let lists = search(index, &view.collection, &queries, resolved.spec.retrieval.candidates, &scope, &filter).await?;
+    let (index, k) = (worker.ports.index.as_ref(), resolved.spec.retrieval.candidates);
+    let searched = scope(worker, &view).await?;
+    let mut lists = search(index, &view.collection, &queries, k, &searched, &filter).await?;
+    // Another job may have brought shards of its own into the collection meanwhile.
+    let now = scope(worker, &view).await?;
+    if now != searched {
+        lists = search(index, &view.collection, &queries, k, &now, &filter).await?;
+    }
     let candidates: Vec<QueryCandidates> = articles
         .into_iter()
         .zip(lists)

@@ -25,6 +25,7 @@ mod ports;
 mod publish;
 pub(super) mod query;
 mod rows;
+mod search;
 pub(super) mod sessions;
 mod submit;
 mod supersede;

@@ -5,7 +5,7 @@ use super::{
     claim::Ask,
     control,
     ends::{self, End, Ending},
-    plan, publish, sessions, submit, views,
+    plan, publish, search, sessions, submit, views,
 };
 use async_trait::async_trait;
 use imagefleet_common::{
@@ -16,7 +16,9 @@ use imagefleet_common::{
     ports::{
         broker::Message,
         catalog::{Catalog, Chunk, ChunkLedger, Shard, Writers},
-        jobs::{Control, JobState, JobView, Jobs, NewJob, Plan, Planned, Progress, Step, Submitted, TaskView},
+        jobs::{
+            Control, JobState, JobView, Jobs, NewJob, NewSearch, Plan, Planned, Progress, Step, Submitted, TaskView,
+        },
         tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, SessionView, Tasks, Written},
     },
     task::State,
@@ -75,6 +77,10 @@ fn if_granted(claims: &[Claim]) -> Tell {
 impl<D: Database> Tasks for Store<D> {
     async fn queues(&self, republish_after: Duration, count_to: u32) -> Result<Vec<QueueLoad>> {
         read!(self, "count the queues' tasks", |conn| publish::queues(conn, republish_after, count_to))
+    }
+
+    async fn running(&self) -> Result<Vec<(Queue, u64)>> {
+        read!(self, "count the tasks that run", |conn| publish::running(conn))
     }
 
     async fn mark(&self, queue: &Queue, limit: usize, token: Uuid, republish_after: Duration) -> Result<Vec<Message>> {
@@ -180,6 +186,19 @@ impl<D: Database> Jobs for Store<D> {
     async fn submit(&self, job: &NewJob) -> Result<Submitted> {
         let doing = || format!("submit job {:?}", job.name);
         write!(self, Lock::Structure, always, doing(), |conn| submit::submit(conn, job, &self.retry))
+    }
+
+    async fn search(&self, search: &NewSearch) -> Result<()> {
+        let doing = || format!("search collection {}", search.collection);
+        write!(self, Lock::Structure, always, doing(), |conn| search::search(conn, search))
+    }
+
+    async fn forget_searches(&self, age: Duration) -> Result<Vec<String>> {
+        let doing = "forget searches";
+        if !read!(self, doing, |conn| search::any_old(conn, age))? {
+            return Ok(Vec::new());
+        }
+        write!(self, Lock::Structure, never, doing, |conn| search::forget(conn, age))
     }
 
     async fn job(&self, job: JobId) -> Result<Option<JobView>> {

@@ -37,13 +37,6 @@ macro_rules! account {
 
 pub(super) async fn queues(conn: &mut Conn, republish_after: Duration, count_to: u32) -> Done<Vec<QueueLoad>> {
     let now = conn.now().await?;
-    let mut loads = BTreeMap::<String, QueueLoad>::new();
-    let mut load = |name: String, unpublished: usize, running: usize| {
-        let queue = Queue(name.clone());
-        let load = loads.entry(name).or_insert(QueueLoad { queue, unpublished: 0, running: 0 });
-        load.unpublished += unpublished;
-        load.running += running;
-    };
     // Steps from queue to queue through the index on ready rows.
     let ready = query(concat!(
         "WITH RECURSIVE queue (name) AS (
@@ -65,16 +58,19 @@ pub(super) async fn queues(conn: &mut Conn, republish_after: Duration, count_to:
     .bind(count_to)
     .fetch_all(conn)
     .await?;
-    for row in &ready {
-        load(row.get("name")?, row.get("unpublished")?, 0);
-    }
-    let running = query("SELECT queue, count(*) AS running FROM task WHERE state = 'running' GROUP BY queue")
-        .fetch_all(conn)
-        .await?;
-    for row in &running {
-        load(row.get("queue")?, 0, row.get("running")?);
-    }
-    Ok(loads.into_values().collect())
+    let load = |row: &Row| Ok(QueueLoad { queue: Queue(row.get("name")?), unpublished: row.get("unpublished")? });
+    ready.iter().map(load).collect()
+}
+
+/// Through the sessions: open rows may be many, and running ones are few.
+pub(super) async fn running(conn: &mut Conn) -> Done<Vec<(Queue, u64)>> {
+    let found = query(
+        "SELECT t.queue, count(*) AS running FROM session s JOIN task t ON t.session = s.id AND t.state = 'running'
+         WHERE s.ended IS NULL GROUP BY t.queue ORDER BY t.queue",
+    )
+    .fetch_all(conn)
+    .await?;
+    found.iter().map(|row| Ok((Queue(row.get("queue")?), row.get("running")?))).collect()
 }
 
 pub(super) async fn mark(
@@ -186,7 +182,7 @@ async fn room(conn: &mut Conn) -> Done<BTreeMap<JobId, i64>> {
         "SELECT account, count(*) AS tasks FROM (
              SELECT ",
         account!(),
-        " AS account FROM task t WHERE t.state = 'running'
+        " AS account FROM session s JOIN task t ON t.session = s.id AND t.state = 'running' WHERE s.ended IS NULL
              UNION ALL
              SELECT ",
         account!(),

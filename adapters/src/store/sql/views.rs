@@ -49,7 +49,7 @@ pub(super) async fn job(conn: &mut Conn, job: JobId) -> Done<Option<JobView>> {
 }
 
 pub(super) async fn jobs(conn: &mut Conn) -> Done<Vec<JobView>> {
-    let found = query(select_job!("ORDER BY created, id")).fetch_all(conn).await?;
+    let found = query(select_job!("WHERE NOT search ORDER BY created, id")).fetch_all(conn).await?;
     found.iter().map(job_view).collect()
 }
 
