@@ -189,7 +189,7 @@ async fn only_shards_that_changed_are_sealed_again_and_old_segments_go() {
     let written =
         |name: &str| std::fs::metadata(folder.path().join("segments").join(name)).unwrap().modified().unwrap();
     let before = written("c1-s1-1.rows");
-    index.delete(&spec.id, &Doomed::Shard { shard: 3 }).await.unwrap();
+    index.delete(&spec.id, &Doomed::Shard { shard: 3, up_to: i64::MAX }).await.unwrap();
     index.put(&spec.id, at(2), 2, &points("s2-", 10, 8)).await.unwrap();
     // What does not win changes nothing.
     index.put(&spec.id, at(1), 0, &points("s1-", 10, 8)).await.unwrap();

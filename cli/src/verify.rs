@@ -85,6 +85,12 @@ async fn verify_file(site: &Site, global: &Global, file: &Path, repair: bool) ->
             file.display()
         )));
     }
+    if repair {
+        // An index that lost the collection as a whole has it again, empty.
+        let collection = world.catalog.collection(&job.collection).await?;
+        let missing = || Error::permanent(format!("repair {}: its collection is not on record", file.display()));
+        world.index.ensure(&collection.ok_or_else(missing)?).await?;
+    }
     let verified = verify(&world, &job).await?;
     show(global, &job, &verified);
     if repair && !verified.wrong.is_empty() {

@@ -15,7 +15,8 @@
 //! | running | `Failed` | holder, transient, failures + 1 < limit | ready after back-off, failures + 1 |
 //! | running | `Failed` | holder, permanent or the last failure | dead |
 //! | running | `HandedBack` | holder | ready |
-//! | running | `SessionLost` | its session | ready, crashes + 1 |
+//! | running | `SessionLost` | its session, crashes + 1 < limit | ready, crashes + 1 |
+//! | running | `SessionLost` | its session, the last crash | dead |
 //! | running | `SessionEnded` | its session | ready |
 //! | any but running | `CrashTakenBack` | crashes > 0 | unchanged but crashes − 1 |
 //! | pending, ready | `Unneeded` | | cancelled |
@@ -87,7 +88,7 @@ pub struct Task {
     pub attempt: u32,
     /// Attempts that failed since the task was last opened.
     pub failures: u32,
-    /// Attempts whose session was lost since the task was last opened.
+    /// Attempts whose session was lost since the task was last opened. From [`ALONE_AFTER`] on it runs alone.
     pub crashes: u32,
     /// Not to be claimed before this time.
     pub run_after: Millis,
@@ -161,18 +162,31 @@ pub enum Refusal {
     NotInThisState,
 }
 
+/// However long the other side asks for.
+const LONGEST_REST: Duration = Duration::from_secs(3600);
+
+/// Crashes after which a task runs with nothing else in its process, so that what kills it is found.
+pub const ALONE_AFTER: u32 = 2;
+
 /// How often a task may fail and how long it rests after each failure.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryRules {
     pub max_failures: u32,
+    /// Deaths of the process that runs it. Two find a picture that kills it, and are spent on each such picture.
+    pub max_crashes: u32,
     pub first_delay: Duration,
     pub max_delay: Duration,
 }
 
 impl Default for RetryRules {
-    /// Five failures; 2ⁿ s up to five minutes.
+    /// Five failures, twenty crashes; 2ⁿ s up to five minutes.
     fn default() -> Self {
-        Self { max_failures: 5, first_delay: Duration::from_secs(2), max_delay: Duration::from_secs(300) }
+        Self {
+            max_failures: 5,
+            max_crashes: 20,
+            first_delay: Duration::from_secs(2),
+            max_delay: Duration::from_secs(300),
+        }
     }
 }
 
@@ -212,7 +226,7 @@ impl Task {
                 if permanent || failures >= rules.max_failures {
                     return Self { failures, ..self.clone() }.to(State::Dead);
                 }
-                let rest = rules.delay(failures, jitter).max(retry_after.unwrap_or_default());
+                let rest = rules.delay(failures, jitter).max(retry_after.unwrap_or_default().min(LONGEST_REST));
                 Self { failures, run_after: now + rest.as_millis() as Millis, ..self.clone() }.to(State::Ready)
             }
             Event::HandedBack { holder, until } => {
@@ -221,7 +235,8 @@ impl Task {
             }
             Event::SessionLost { session } => {
                 let crashes = self.held_in(session)?.crashes + 1;
-                Self { crashes, ..self.clone() }.to(State::Ready)
+                let next = if crashes >= rules.max_crashes { State::Dead } else { State::Ready };
+                Self { crashes, ..self.clone() }.to(next)
             }
             Event::SessionEnded { session } => self.held_in(session)?.to(State::Ready),
             Event::CrashTakenBack => match (self.state, self.crashes) {
@@ -417,6 +432,15 @@ mod tests {
             }
             now = task.run_after;
         }
+    }
+
+    #[test]
+    fn the_last_crash_is_deadly() {
+        let session = SessionId::random();
+        let lost = Event::SessionLost { session };
+        let after = |crashes| Task { crashes, ..in_state(State::Running, session) }.after(&lost, &rules()).unwrap();
+        assert_eq!((after(18).state, after(18).crashes), (State::Ready, 19));
+        assert_eq!((after(19).state, after(19).crashes), (State::Dead, 20));
     }
 
     #[test]

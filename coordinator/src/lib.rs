@@ -38,7 +38,7 @@ pub struct Ports {
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Messages that a queue holds at most for each worker session.
+    /// Messages that a queue holds at most for each slot of a worker.
     pub window: usize,
     /// A message that was not claimed for this long is published again, doubling each time.
     pub republish_after: Duration,

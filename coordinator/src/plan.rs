@@ -1,6 +1,7 @@
 //! Planning: one complete listing of a corpus says which shards there are.
 
 use crate::Ports;
+use futures::{StreamExt, stream};
 use imagefleet_common::{
     Error, Result,
     job::{
@@ -8,22 +9,26 @@ use imagefleet_common::{
         spec::{CorpusSpec, Layout},
     },
     ports::{
-        jobs::{JobState, JobView, Plan},
+        jobs::{JobView, Plan},
         objects::{Objects, list_all},
     },
 };
 use std::collections::BTreeSet;
 
-/// Plans every submitted job.
+/// Jobs that are planned at once: one whose listing is long holds up few others.
+const ABREAST: usize = 4;
+
+/// Plans every submitted job. One that cannot be planned says why, and is tried again.
 pub async fn plan_submitted(ports: &Ports) -> Result<()> {
-    for job in ports.jobs.jobs().await? {
-        if job.state == JobState::Submitted
-            && let Err(error) = plan(ports, &job).await
-        {
-            tracing::warn!(job = %job.id, %error, "a job could not be planned, trying again");
-        }
-    }
-    Ok(())
+    let jobs = ports.jobs.submitted().await?;
+    let planned = stream::iter(jobs).map(|job| async move {
+        let Err(error) = plan(ports, &job).await else { return Ok(()) };
+        tracing::warn!(job = %job.id, %error, "a job could not be planned, trying again");
+        ports.jobs.not_planned(job.id, &error.to_string()).await?;
+        Err(error)
+    });
+    let planned: Vec<Result<()>> = planned.buffer_unordered(ABREAST).collect().await;
+    planned.into_iter().collect()
 }
 
 async fn plan(ports: &Ports, job: &JobView) -> Result<()> {

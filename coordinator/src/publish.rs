@@ -5,7 +5,7 @@
 //! the duplicate message is refused by the claim.
 
 use crate::{Ports, Settings, stats::Stats};
-use imagefleet_common::Result;
+use imagefleet_common::{Result, ids::Queue};
 use uuid::Uuid;
 
 /// Tops up the window of every queue that has rows to run. The window grows with the slots that may take from it; until
@@ -17,24 +17,31 @@ pub async fn fill_windows(ports: &Ports, settings: &Settings, stats: &Stats) -> 
     }
     let slots: u32 = ports.tasks.sessions().await?.iter().map(|session| session.slots).sum();
     let window = settings.window * slots.max(1) as usize;
-    for load in loads {
-        if load.unpublished == 0 {
-            continue;
+    let mut failed = None;
+    for load in loads.into_iter().filter(|load| load.unpublished > 0) {
+        // A queue that is not as it should be holds up no other.
+        if let Err(error) = fill(ports, settings, stats, &load.queue, window).await {
+            tracing::warn!(queue = %load.queue, %error, "a queue could not be filled");
+            failed.get_or_insert(error);
         }
-        let room = window.saturating_sub(ports.broker.depth(&load.queue).await?);
-        // Half a window is more than a message a slot: what comes then comes in one go.
-        if room < window.div_ceil(2) {
-            continue;
-        }
-        let token = Uuid::now_v7();
-        let messages = ports.tasks.mark(&load.queue, room, token, settings.republish_after).await?;
-        if messages.is_empty() {
-            continue;
-        }
-        ports.broker.publish(&load.queue, &messages).await?;
-        stats.add_published(messages.len());
-        ports.tasks.published(token).await?;
-        tracing::debug!(queue = %load.queue, messages = messages.len(), "published");
     }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn fill(ports: &Ports, settings: &Settings, stats: &Stats, queue: &Queue, window: usize) -> Result<()> {
+    let room = window.saturating_sub(ports.broker.depth(queue).await?);
+    // Half a window is more than a message a slot: what comes then comes in one go.
+    if room < window.div_ceil(2) {
+        return Ok(());
+    }
+    let token = Uuid::now_v7();
+    let messages = ports.tasks.mark(queue, room, token, settings.republish_after).await?;
+    if messages.is_empty() {
+        return Ok(());
+    }
+    ports.broker.publish(queue, &messages).await?;
+    stats.add_published(messages.len());
+    ports.tasks.published(token).await?;
+    tracing::debug!(%queue, messages = messages.len(), "published");
     Ok(())
 }

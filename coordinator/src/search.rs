@@ -40,17 +40,18 @@ impl Searches {
         let spec = serde_json::to_string(search).permanent(|| "write the search".to_owned())?;
         let id = JobId::random();
         let mut changed = self.changed.clone();
-        self.jobs.search(&NewSearch { id, collection: collection.clone(), spec }).await?;
         let deadline = Instant::now() + within;
+        let asked = Asked { jobs: Arc::clone(&self.jobs), id, is_over: false };
+        self.jobs.search(&NewSearch { id, collection: collection.clone(), spec }).await?;
         loop {
             changed.mark_unchanged();
             let task = self.jobs.tasks(id).await?.pop();
             if let Some(answer) = self.answer(task.as_ref()).await? {
+                asked.is_over();
                 return Ok(answer);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                self.jobs.control(id, Control::Cancel).await?;
                 return Err(unanswered(collection, task.as_ref(), within));
             }
             if let Ok(Err(_)) = tokio::time::timeout(LOOK.min(left), changed.changed()).await {
@@ -77,6 +78,33 @@ impl Searches {
     }
 }
 
+/// A search that somebody waits for: cancelled when they go, for whatever reason, before it is over.
+struct Asked {
+    jobs: Arc<dyn Jobs>,
+    id: JobId,
+    is_over: bool,
+}
+
+impl Asked {
+    fn is_over(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let (jobs, id) = (Arc::clone(&self.jobs), self.id);
+        tokio::spawn(async move {
+            if let Err(error) = jobs.control(id, Control::Cancel).await {
+                tracing::debug!(%error, search = %id, "a search that nobody waits for could not be cancelled");
+            }
+        });
+    }
+}
+
 fn unanswered(collection: &CollectionId, task: Option<&TaskView>, within: Duration) -> Error {
     let doing = format!("search collection {collection}: no answer within {} s", within.as_secs_f64());
     Error::transient(match task {
@@ -86,10 +114,12 @@ fn unanswered(collection: &CollectionId, task: Option<&TaskView>, within: Durati
     })
 }
 
-/// Forgets what was answered, and deletes the answers.
+/// Deletes answers that nobody waits for any more, and then forgets the searches.
 pub async fn forget(ports: &Ports) -> Result<()> {
-    for answer in ports.jobs.forget_searches(FORGET_AFTER).await? {
-        ports.artifacts.delete(&answer).await?;
+    let old = ports.jobs.old_searches(FORGET_AFTER).await?;
+    for answer in old.iter().filter_map(|search| search.artifact.as_ref()) {
+        ports.artifacts.delete(answer).await?;
     }
-    Ok(())
+    let ids: Vec<JobId> = old.iter().map(|search| search.id).collect();
+    if ids.is_empty() { Ok(()) } else { ports.jobs.forget_searches(&ids).await }
 }

@@ -118,10 +118,14 @@ async fn start(token: Option<&str>) -> Server {
 impl Server {
     /// Status, the answer's head, its body.
     async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
+        self.ask_as("localhost:7300", method, path, headers, body).await
+    }
+
+    async fn ask_as(&self, host: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         );
         // A server that refuses early may close before it has read all.
         let _ = stream.write_all(request.as_bytes()).await;
@@ -375,6 +379,11 @@ async fn a_page_in_a_browser_is_refused_where_there_is_no_token() {
     let server = start(None).await;
     assert_eq!(server.ask("GET", "/v1/jobs", page, "").await.0, 403);
     assert_eq!(server.ask("GET", "/healthz", page, "").await.0, 200);
+    for (host, status) in
+        [("127.0.0.1", 200), ("[::1]:7300", 200), ("LOCALHOST", 200), ("example.org", 403), ("a:b]", 403)]
+    {
+        assert_eq!(server.ask_as(host, "GET", "/v1/jobs", "", "").await.0, status, "{host}");
+    }
     let server = start(Some("a secret of some length")).await;
     let with = format!("{page}Authorization: Bearer a secret of some length\r\n");
     assert_eq!(server.ask("GET", "/v1/jobs", &with, "").await.0, 200);

@@ -2,6 +2,8 @@
 
 use crate::{
     around::around,
+    corpus,
+    encoders::dies_at,
     events::{Events, Place},
     project::Project,
     running::PATIENCE,
@@ -22,6 +24,8 @@ use tokio::time::timeout;
 const FOLDER: &str = "IMAGEFLEET_TEST_FOLDER";
 /// The place where it dies, if it does.
 const KILL: &str = "IMAGEFLEET_TEST_KILL";
+/// Set where some pictures are deadly.
+const DEADLY: &str = "IMAGEFLEET_TEST_DEADLY";
 /// How the line begins that says how a run ended.
 const ENDED: &str = "ended ";
 
@@ -39,8 +43,11 @@ async fn run(project: &Project, kill: Option<Place>) -> Ended {
     let (_lock, world) = project.take_over().await.unwrap();
     let world = around(world, &Events::new(kill)).retrying();
     let (_stopper, stop) = stop::channel();
-    let run = project.prepare(world).unwrap().run(stop);
-    timeout(PATIENCE, run).await.expect("the run comes to an end").unwrap()
+    let mut run = project.prepare(world).unwrap();
+    if env::var_os(DEADLY).is_some() {
+        run.load = dies_at(corpus::is_deadly);
+    }
+    timeout(PATIENCE, run.run(stop)).await.expect("the run comes to an end").unwrap()
 }
 
 /// A living child. What it says to people goes to `child.log` in the project's folder.
@@ -70,12 +77,19 @@ impl Death {
 impl Child {
     /// Starts `test`, which calls [`run_for_parent`], on a project.
     pub fn start(test: &str, project: &Project, kill: Option<&Place>) -> Self {
+        Self::start_with(test, project, kill.map(|place| (KILL, place.to_string())))
+    }
+
+    /// The same, and it dies at each [`deadly_jpeg`](corpus::deadly_jpeg).
+    pub fn start_with_deadly_pictures(test: &str, project: &Project) -> Self {
+        Self::start_with(test, project, Some((DEADLY, String::new())))
+    }
+
+    fn start_with(test: &str, project: &Project, variable: Option<(&str, String)>) -> Self {
         let log = project.path().join("child.log");
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["--exact", test, "--nocapture", "--include-ignored"]).env(FOLDER, project.path());
-        if let Some(place) = kill {
-            command.env(KILL, place.to_string());
-        }
+        command.envs(variable);
         let stderr = File::options().create(true).append(true).open(&log).unwrap();
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();

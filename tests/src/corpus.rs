@@ -24,6 +24,24 @@ pub fn jpeg_of(seed: u32, width: usize, height: usize) -> Vec<u8> {
     turbojpeg::compress(image, 90, turbojpeg::Subsamp::Sub2x2).unwrap().to_vec()
 }
 
+/// A picture of one grey, which is known again by its pixels.
+pub fn deadly_jpeg() -> Vec<u8> {
+    let image = turbojpeg::Image {
+        pixels: &[128; 3 * 40 * 40][..],
+        width: 40,
+        pitch: 120,
+        height: 40,
+        format: turbojpeg::PixelFormat::RGB,
+    };
+    turbojpeg::compress(image, 90, turbojpeg::Subsamp::Sub2x2).unwrap().to_vec()
+}
+
+/// Are these the pixels of a [`deadly_jpeg`], planes of red, green and blue?
+pub fn is_deadly(pixels: &[f32]) -> bool {
+    let red = &pixels[..pixels.len() / 3];
+    red.iter().all(|value| *value == red[0])
+}
+
 /// A YFCC photo: where it was downloaded from, its key, its bytes.
 #[derive(Debug, Clone)]
 pub struct Photo {

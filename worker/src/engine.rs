@@ -47,19 +47,47 @@ impl Engines {
         &self.stats
     }
 
-    /// The pipeline of a collection's model.
+    /// The pipeline of a collection's model. It is loaded in a task of its own: a caller that goes away meanwhile leaves it to
+    /// those that come after.
     pub async fn pipeline(&self, collection: &CollectionSpec) -> Result<Arc<Pipeline>> {
+        let name = (collection.revision.clone(), collection.decoding);
         let cell = {
             let mut loaded = self.loaded.lock().expect("nothing panics while it holds this lock");
-            Arc::clone(loaded.entry((collection.revision.clone(), collection.decoding)).or_default())
+            // A thread of it that has panicked never comes back.
+            if loaded.get(&name).and_then(|cell| cell.get()).is_some_and(|pipeline| pipeline.has_ended()) {
+                loaded.remove(&name);
+            }
+            Arc::clone(loaded.entry(name).or_default())
         };
-        cell.get_or_try_init(|| self.start(collection)).await.cloned()
-    }
-
-    async fn start(&self, collection: &CollectionSpec) -> Result<Arc<Pipeline>> {
+        if let Some(pipeline) = cell.get() {
+            return Ok(Arc::clone(pipeline));
+        }
         let here = self.folders.get(&collection.revision);
-        let path = here.cloned().unwrap_or_else(|| PathBuf::from(&collection.model_path));
-        let (load, decoding) = (Arc::clone(&self.load), collection.decoding);
+        let start = Start {
+            path: here.cloned().unwrap_or_else(|| PathBuf::from(&collection.model_path)),
+            collection: collection.clone(),
+            load: Arc::clone(&self.load),
+            decoders: self.decoders,
+            stats: Arc::clone(&self.stats),
+        };
+        let loading = tokio::spawn(async move { cell.get_or_try_init(|| start.run()).await.cloned() });
+        loading.await.map_err(|error| Error::permanent("load the model").because(error))?
+    }
+}
+
+/// What it takes to load a model.
+struct Start {
+    path: PathBuf,
+    collection: CollectionSpec,
+    load: Arc<Load>,
+    decoders: usize,
+    stats: Arc<Stats>,
+}
+
+impl Start {
+    async fn run(self) -> Result<Arc<Pipeline>> {
+        let Self { path, collection, load, decoders, stats } = self;
+        let decoding = collection.decoding;
         let opened =
             tokio::task::spawn_blocking(move || Ok((load(&path)?, Processor::read(&path)?.with_decoding(decoding))));
         let (encoder, processor) =
@@ -67,8 +95,7 @@ impl Engines {
         same("preprocessing", &collection.preprocessing, &processor.identity())?;
         same("vector width", &collection.dims.to_string(), &encoder.dims().to_string())?;
         processor.must_fit(encoder.picture_side())?;
-        let stats = Arc::clone(&self.stats);
-        Pipeline::start(encoder, processor, collection.batch, self.decoders, stats).map(Arc::new)
+        Pipeline::start(encoder, processor, collection.batch, decoders, stats).map(Arc::new)
     }
 }
 

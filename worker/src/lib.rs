@@ -45,7 +45,7 @@ pub struct Ports {
 pub struct Settings {
     /// Host and process, for people.
     pub name: String,
-    /// Tasks at a time. Several share one encoder, so that one reads while another's pictures are encoded.
+    /// Embed tasks at a time, and as many others. Several share one encoder, so that one reads while another's pictures are encoded.
     pub slots: usize,
     pub lease: Duration,
     pub beat: Duration,

@@ -1,5 +1,6 @@
 //! The pull loop: a message is taken only while a slot is free, claimed, done, and then acknowledged. Searches, which
-//! somebody waits for, have slots of their own.
+//! somebody waits for, have slots of their own, and so has all else that is not embedding: a backlog of chunks holds up no
+//! other job's stages.
 //!
 //! Only acknowledgements go back to the broker: after the attempt's end is written, or when the claim is refused. If
 //! the acknowledgement is lost, the redelivery is refused by the claim.
@@ -14,13 +15,17 @@ use futures::{FutureExt, future::select_all};
 use imagefleet_common::{
     Result,
     ids::Queue,
-    ports::{broker::Delivery, tasks::Claim},
+    ports::{
+        broker::Delivery,
+        tasks::{Claim, Claimed},
+    },
+    task::ALONE_AFTER,
     work::Kind,
 };
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::pending, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
 };
 use tracing::Instrument;
 use uuid::Uuid;
@@ -44,7 +49,7 @@ pub async fn run(worker: Arc<Worker>, shutdown: Stop) -> Result<()> {
                 }
             }
         };
-        let mut running = JoinSet::new();
+        let mut running = Running::new();
         tokio::select! {
             () = take(&worker, &session.lease, &mut running) => {}
             () = shutdown.stopped() => {
@@ -89,31 +94,69 @@ impl Lane {
 }
 
 /// Takes messages for ever, one for each free slot.
-async fn take(worker: &Arc<Worker>, lease: &Arc<Lease>, running: &mut JoinSet<()>) {
-    let tasks = Lane::new(worker, |kind| kind != Kind::Search, worker.settings.slots);
+async fn take(worker: &Arc<Worker>, lease: &Arc<Lease>, running: &mut Running) {
+    let embeds = Lane::new(worker, |kind| kind == Kind::Embed, worker.settings.slots);
+    let others = Lane::new(worker, |kind| !matches!(kind, Kind::Embed | Kind::Search), worker.settings.slots);
     let searches = Lane::new(worker, |kind| kind == Kind::Search, SEARCHES);
     loop {
         let (slot, delivery) = tokio::select! {
             biased;
             Some(ended) = running.join_next() => {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "an attempt was lost; the lease is given up, so that its task goes on");
-                    lease.lose();
+                if let Some(first) = alone(ended, lease) {
+                    run_alone(worker, lease, running, first).await;
                 }
                 continue;
             }
             next = searches.next(worker) => next,
-            next = tasks.next(worker) => next,
+            next = others.next(worker) => next,
+            next = embeds.next(worker) => next,
         };
         let (worker, lease) = (Arc::clone(worker), Arc::clone(lease));
         running.spawn(async move {
-            handle(worker, lease, delivery).await;
+            let alone = handle(worker, lease, delivery).await;
             drop(slot);
+            alone
         });
     }
 }
 
-async fn drain(lease: &Lease, running: &mut JoinSet<()>, grace: Duration) {
+/// A task that was claimed and runs once nothing else does in this process.
+struct Alone {
+    claimed: Claimed,
+    delivery: Delivery,
+}
+
+/// What runs; each ends with a task that is to run alone, or without.
+type Running = JoinSet<Option<Alone>>;
+
+/// What the end of something that ran leaves to be run alone.
+fn alone(ended: std::result::Result<Option<Alone>, JoinError>, lease: &Lease) -> Option<Alone> {
+    ended.unwrap_or_else(|error| {
+        tracing::error!(%error, "an attempt was lost; the lease is given up, so that its task goes on");
+        lease.lose();
+        None
+    })
+}
+
+/// Takes nothing meanwhile. If this is cut off, what has not begun is handed back with the session.
+async fn run_alone(worker: &Arc<Worker>, lease: &Arc<Lease>, running: &mut Running, first: Alone) {
+    let mut waiting = VecDeque::from([first]);
+    loop {
+        while let Some(ended) = running.join_next().await {
+            waiting.extend(alone(ended, lease));
+        }
+        let Some(Alone { claimed, delivery }) = waiting.pop_front() else { return };
+        tracing::warn!(key = claimed.work.key(), crashes = claimed.crashes, "its process died before: it runs alone");
+        let (worker, lease) = (Arc::clone(worker), Arc::clone(lease));
+        running.spawn(async move {
+            run_claimed(&worker, &lease, claimed).await;
+            acknowledged(worker.ports.broker.ack(&delivery).await);
+            None
+        });
+    }
+}
+
+async fn drain(lease: &Lease, running: &mut Running, grace: Duration) {
     let half = grace / 2;
     if ended(running, half).await {
         return;
@@ -126,7 +169,7 @@ async fn drain(lease: &Lease, running: &mut JoinSet<()>, grace: Duration) {
 }
 
 /// Did all end in time?
-async fn ended(running: &mut JoinSet<()>, within: Duration) -> bool {
+async fn ended(running: &mut Running, within: Duration) -> bool {
     tokio::time::timeout(within, async { while running.join_next().await.is_some() {} }).await.is_ok()
 }
 
@@ -156,21 +199,30 @@ async fn receive(worker: &Worker, queues: &[Queue]) -> Delivery {
     }
 }
 
-async fn handle(worker: Arc<Worker>, lease: Arc<Lease>, delivery: Delivery) {
-    let done = match claim(&worker, &lease, &delivery).await {
+async fn handle(worker: Arc<Worker>, lease: Arc<Lease>, delivery: Delivery) -> Option<Alone> {
+    acknowledged(match claim(&worker, &lease, &delivery).await {
         None => worker.ports.broker.give_back(&delivery).await,
-        Some(claim) => {
-            run_claimed(&worker, &lease, claim).await;
+        Some(Claim::Granted(claimed)) if claimed.crashes >= ALONE_AFTER => return Some(Alone { claimed, delivery }),
+        Some(Claim::Granted(claimed)) => {
+            run_claimed(&worker, &lease, claimed).await;
             worker.ports.broker.ack(&delivery).await
         }
-    };
+        Some(Claim::Refused(_)) => worker.ports.broker.ack(&delivery).await,
+        Some(Claim::SessionGone) => {
+            lease.lose();
+            worker.ports.broker.give_back(&delivery).await
+        }
+    });
+    None
+}
+
+fn acknowledged(done: Result<()>) {
     if let Err(error) = done {
         tracing::warn!(%error, "a message could not be acknowledged; it will come again and be refused");
     }
 }
 
-async fn run_claimed(worker: &Worker, lease: &Arc<Lease>, claim: Claim) {
-    let Claim::Granted(claimed) = claim else { return };
+async fn run_claimed(worker: &Worker, lease: &Arc<Lease>, claimed: Claimed) {
     let span = tracing::info_span!(
         "attempt",
         job = claimed.work.job().map(tracing::field::display),

@@ -51,6 +51,10 @@ impl Lease {
         boottime() < self.until.load(Ordering::Acquire)
     }
 
+    fn left(&self) -> Duration {
+        Duration::from_nanos(self.until.load(Ordering::Acquire).saturating_sub(boottime()))
+    }
+
     /// To be asked before every effect: whoever holds no lease writes nothing.
     pub fn check(&self) -> Result<()> {
         if self.is_held() {
@@ -175,9 +179,10 @@ fn heart(
             let before = boottime();
             let answer = tokio::select! {
                 _ = &mut ended => return,
-                answer = tasks.beat(lease.session) => answer,
+                answer = tokio::time::timeout(lease.left(), tasks.beat(lease.session)) => answer,
             };
-            match answer {
+            // The lease runs out whether there is an answer or not.
+            match answer.unwrap_or_else(|_| Err(Error::transient("no answer within the lease"))) {
                 Ok(answer) if answer.alive => {
                     lease.extend(before + length.as_nanos() as u64);
                     lease.stop_unneeded(&answer.unneeded);

@@ -53,7 +53,7 @@ async fn only_completed_counts_as_done() {
             running.store.set_hook(on(method, move || Verdict::Answer(status)));
             let answer = match method {
                 "upsert" => index.put(&id, at(0), 1, &points("p", 1, DIMS)).await,
-                _ => index.delete(&id, &Doomed::Shard { shard: 1 }).await,
+                _ => index.delete(&id, &Doomed::Shard { shard: 1, up_to: i64::MAX }).await,
             };
             let error = answer.unwrap_err();
             assert!(error.is_transient() && error.to_string().contains(words), "{method} {status:?}: {error}");

@@ -75,7 +75,7 @@ pub(crate) async fn import(global: &Global, args: &ImportArgs) -> Result<Exit> {
     }
     world.index.ensure(&origin.collection).await?;
     // What an import that died has left.
-    world.index.delete(id, &Doomed::Shard { shard: none.shard }).await?;
+    world.index.delete(id, &Doomed::Shard { shard: none.shard, up_to: i64::MAX }).await?;
     let mut rows = Rows::open(folder, dims)?;
     for chunk in 0.. {
         let points = rows.take(CHUNK)?;

@@ -219,12 +219,14 @@ pub async fn a_deletion_takes_what_it_names_and_nothing_else(make: &impl AsyncFn
     let name_of = |place: usize, n: usize| format!("place{place}-{n}");
     /// Of the place by its number, and the point by its number there.
     type IsDoomed = fn(usize, usize) -> bool;
-    let cases: [(&str, Doomed, IsDoomed); 7] = [
+    let cases: [(&str, Doomed, IsDoomed); 9] = [
         ("older", Doomed::OlderInChunk { shard: 1, chunk: 0, before: 12 }, |place, _| place == 0),
         ("older-none", Doomed::OlderInChunk { shard: 1, chunk: 0, before: 10 }, |_, _| false),
-        ("chunk", Doomed::Chunk { at: at(1, 2, 0) }, |place, _| place == 1),
-        ("shard", Doomed::Shard { shard: 2 }, |place, _| place >= 3),
-        ("no-shard", Doomed::Shard { shard: 77 }, |_, _| false),
+        ("chunk", Doomed::Chunk { at: at(1, 2, 0), up_to: i64::MAX }, |place, _| place == 1),
+        ("newer-chunk", Doomed::Chunk { at: at(1, 2, 0), up_to: 0 }, |_, _| false),
+        ("shard", Doomed::Shard { shard: 2, up_to: i64::MAX }, |place, _| place >= 3),
+        ("newer-shard", Doomed::Shard { shard: 2, up_to: 0 }, |_, _| false),
+        ("no-shard", Doomed::Shard { shard: 77, up_to: i64::MAX }, |_, _| false),
         (
             "keys",
             Doomed::Keys {
@@ -264,7 +266,7 @@ pub async fn a_deletion_takes_what_it_names_and_nothing_else(make: &impl AsyncFn
     let id = made(&*index, "delete-many").await;
     index.put(&id, at(5, 1, 0), 1, &points("many", 5_000, 9)).await.expect("points are put");
     index.put(&id, at(6, 1, 0), 1, &points("few", 5, 9)).await.expect("points are put");
-    index.delete(&id, &Doomed::Shard { shard: 5 }).await.expect("many points are deleted");
+    index.delete(&id, &Doomed::Shard { shard: 5, up_to: i64::MAX }).await.expect("many points are deleted");
     assert_eq!(index.counts(&id, &Scope::Shards(vec![5, 6])).await.expect("points are counted"), [(at(6, 1, 0), 5)]);
 }
 
@@ -438,7 +440,7 @@ pub async fn a_search_sees_what_was_sealed(make: &impl AsyncFn() -> Arc<dyn Inde
     assert_eq!(found().await.len(), 10);
     index.put(&id, at(1, 2, 0), 2, &points("second", 3, 4)).await.expect("points are put");
     index.delete(&id, &Doomed::OlderInChunk { shard: 1, chunk: 0, before: 2 }).await.expect("points are deleted");
-    index.delete(&id, &Doomed::Shard { shard: 2 }).await.expect("points are deleted");
+    index.delete(&id, &Doomed::Shard { shard: 2, up_to: i64::MAX }).await.expect("points are deleted");
     seal(&*index, &id, &[1]).await;
     // An empty shard; then again, with one that was never there.
     seal(&*index, &id, &[2]).await;

@@ -30,9 +30,9 @@ pub struct Made {
     pub keep: Box<dyn Any + Send>,
 }
 
-/// The rules that a suite's store follows: three failures, and no rest that a test would have to wait for.
+/// The rules that a suite's store follows: three failures, six crashes, and no rest that a test would have to wait for.
 pub fn rules() -> RetryRules {
-    RetryRules { max_failures: 3, first_delay: Duration::ZERO, max_delay: Duration::ZERO }
+    RetryRules { max_failures: 3, max_crashes: 6, first_delay: Duration::ZERO, max_delay: Duration::ZERO }
 }
 
 /// Longer than any test.
@@ -124,7 +124,7 @@ pub fn bucket(chunk: i64, listing: &str) -> ChunkCut {
 
 pub fn listing(name: &str, chunks: Vec<ChunkCut>) -> Listing {
     let keeps_equal_chunks = chunks.iter().any(|cut| !cut.listing.is_empty());
-    Listing { listing: name.into(), keeps_equal_chunks, chunks, missing: 0 }
+    Listing { listing: name.into(), keeps_equal_chunks, is_unchanged: false, chunks, missing: 0 }
 }
 
 /// Ten pictures seen, of which these were rejected.

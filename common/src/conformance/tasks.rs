@@ -2,6 +2,7 @@
 
 pub mod again;
 pub mod claims;
+pub mod crashes;
 pub mod ends;
 pub mod listings;
 pub mod publishing;
@@ -61,6 +62,18 @@ macro_rules! tasks_conformance {
                 a_lost_task_that_no_job_wants_is_cancelled,
                 only_a_lost_attempt_is_waited_out,
                 sessions_are_seen_with_what_they_run_until_they_end,
+            );
+        }
+        mod crashes {
+            use super::*;
+            use $crate::conformance::tasks::crashes as suite;
+            $crate::conformance_cases!($make:
+                a_picture_at_which_the_process_died_twice_is_poison,
+                two_places_are_no_poison,
+                who_has_left_a_picture_did_not_die_at_it,
+                who_handed_back_or_lives_did_not_die,
+                a_stale_holder_stands_nowhere,
+                the_last_crash_is_deadly_and_says_so,
             );
         }
         mod ends {

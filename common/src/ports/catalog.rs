@@ -92,6 +92,9 @@ pub trait Catalog: Send + Sync {
     /// Who may still write into the job's collection.
     async fn writers(&self, job: JobId) -> Result<Writers>;
 
+    /// The last epoch that was drawn: what is written from now on carries a newer one.
+    async fn last_epoch(&self) -> Result<Epoch>;
+
     /// The rejected pictures of one chunk in one collection, by key.
     async fn rejected(&self, collection: &CollectionId, chunk: ChunkRef) -> Result<Vec<RejectedRow>>;
 

@@ -65,10 +65,10 @@ pub enum Doomed {
     /// What earlier attempts of this chunk left: same shard and chunk number, epoch below `before`, any version.
     /// Only for a task that covers the whole chunk.
     OlderInChunk { shard: i64, chunk: i64, before: Epoch },
-    /// What stands under this exact chunk and version.
-    Chunk { at: ChunkRef },
-    /// A whole shard.
-    Shard { shard: i64 },
+    /// What stands under this exact chunk and version, where its epoch is `up_to` or older.
+    Chunk { at: ChunkRef, up_to: Epoch },
+    /// A whole shard, the same.
+    Shard { shard: i64, up_to: Epoch },
     /// These keys, where their epoch is `up_to` or older.
     Keys { keys: Vec<String>, up_to: Epoch },
 }

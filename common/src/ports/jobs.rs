@@ -91,6 +91,14 @@ pub struct NewSearch {
     pub spec: String,
 }
 
+/// A search that is to be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldSearch {
+    pub id: JobId,
+    /// Its answer, where it had one.
+    pub artifact: Option<String>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// No job with this spec was there.
@@ -162,6 +170,8 @@ pub struct JobView {
     pub ended: Option<Millis>,
     /// Shards that are gone from the corpus and were kept.
     pub kept_shards: Vec<String>,
+    /// Why it could not be planned so far.
+    pub error: Option<String>,
 }
 
 /// How far a job is: what it needs, counted.
@@ -205,9 +215,17 @@ pub trait Jobs: Send + Sync {
     /// One transaction: a job whose one task is ready. Idempotent by id. Permanent error where there is no such collection.
     async fn search(&self, search: &NewSearch) -> Result<()>;
 
-    /// Forgets the searches that were asked for at least this long ago and that nobody runs. Returns the artifacts that
-    /// they leave behind.
-    async fn forget_searches(&self, age: Duration) -> Result<Vec<String>>;
+    /// The searches that were asked for at least this long ago and that nobody runs, oldest first.
+    async fn old_searches(&self, age: Duration) -> Result<Vec<OldSearch>>;
+
+    /// Removes those of these searches that nobody runs.
+    async fn forget_searches(&self, searches: &[JobId]) -> Result<()>;
+
+    /// Why a submitted job could not be planned: kept until it is.
+    async fn not_planned(&self, job: JobId, why: &str) -> Result<()>;
+
+    /// The jobs that wait for a plan, oldest first.
+    async fn submitted(&self) -> Result<Vec<JobView>>;
 
     /// All jobs but searches, oldest first.
     async fn jobs(&self) -> Result<Vec<JobView>>;

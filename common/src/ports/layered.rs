@@ -5,7 +5,7 @@ use super::{
     broker::{Broker, Delivery, Message},
     catalog::{Catalog, Chunk, ChunkLedger, Shard, Writers},
     index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, Sealed, SearchFilter, Stored},
-    jobs::{Control, JobView, Jobs, NewJob, NewSearch, Plan, Planned, Progress, Step, Submitted, TaskView},
+    jobs::{Control, JobView, Jobs, NewJob, NewSearch, OldSearch, Plan, Planned, Progress, Step, Submitted, TaskView},
     objects::{ObjectMeta, Objects, Page},
     tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, SessionView, Tasks, Written},
 };
@@ -92,6 +92,7 @@ forward!(Tasks, "tasks" {
     fn reap() -> Vec<SessionId>;
     fn claim(message: &Message, session: SessionId, claim: Uuid) -> Claim;
     fn progress(holding: Holding, done: u64) -> Written;
+    fn stands_at(holding: Holding, ordinal: Option<u64>) -> Written;
     fn succeed(holding: Holding, outcome: &Outcome) -> Written;
     fn fail(holding: Holding, failure: &Failure) -> Written;
     fn hand_back(holding: Holding, delay: Duration) -> Written;
@@ -104,7 +105,10 @@ forward!(Tasks, "tasks" {
 forward!(Jobs, "jobs" {
     fn submit(job: &NewJob) -> Submitted;
     fn search(search: &NewSearch) -> ();
-    fn forget_searches(age: Duration) -> Vec<String>;
+    fn old_searches(age: Duration) -> Vec<OldSearch>;
+    fn forget_searches(searches: &[JobId]) -> ();
+    fn not_planned(job: JobId, why: &str) -> ();
+    fn submitted() -> Vec<JobView>;
     fn job(job: JobId) -> Option<JobView>;
     fn jobs() -> Vec<JobView>;
     fn plan(job: JobId, plan: &Plan) -> Planned;
@@ -126,6 +130,7 @@ forward!(Catalog, "catalog" {
     fn chunks(collection: &CollectionId, shard: i64) -> Vec<Chunk>;
     fn ledger(job: JobId) -> Vec<ChunkLedger>;
     fn writers(job: JobId) -> Writers;
+    fn last_epoch() -> Epoch;
     fn rejected(collection: &CollectionId, chunk: ChunkRef) -> Vec<RejectedRow>;
     fn swept(corpus: &CorpusId, shard: i64) -> ();
 });
@@ -173,7 +178,9 @@ impl Layer for Retry {
                 Err(error) => error,
             };
             let Next::Retry { after } = error.next() else { return Err(error) };
-            if attempt >= self.tries {
+            // Whoever is asked to wait for longer has more to decide than when to call again.
+            let is_long = after.is_some_and(|after| after > self.max_delay);
+            if is_long || attempt >= self.tries {
                 return Err(error.while_doing(format_args!("{} {} ({attempt} tries)", op.port, op.method)));
             }
             tracing::debug!(port = op.port, method = op.method, attempt, %error, "a call failed, trying again");

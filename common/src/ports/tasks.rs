@@ -75,6 +75,8 @@ pub struct Claimed {
     pub work: Work,
     /// Attempts of this task that died with their process.
     pub crashes: u32,
+    /// Ordinals of the pictures at which its process died twice: they are not to be looked at again.
+    pub poison: Vec<u64>,
     /// Drawn at this claim; fences writes to the index.
     pub epoch: Epoch,
 }
@@ -120,6 +122,9 @@ pub struct Listing {
     pub listing: String,
     /// Chunks stand under a number for good (folder buckets): one whose own `listing` is known keeps its version.
     pub keeps_equal_chunks: bool,
+    /// The reader saw that `listing` is what was on record, and did not look for the chunks. Where that is no longer on record,
+    /// or does not hold, the shard is listed again in full.
+    pub is_unchanged: bool,
     pub chunks: Vec<ChunkCut>,
     /// Metadata rows of photos that have no entry.
     pub missing: u64,
@@ -202,6 +207,10 @@ pub trait Tasks: Send + Sync {
 
     /// The attempt reached this far; proves that it makes progress.
     async fn progress(&self, holding: Holding, done: u64) -> Result<Written>;
+
+    /// The attempt, which runs alone, is about to decode this picture, or none any more. If its process dies there twice,
+    /// the picture is poison.
+    async fn stands_at(&self, holding: Holding, ordinal: Option<u64>) -> Result<Written>;
 
     async fn succeed(&self, holding: Holding, outcome: &Outcome) -> Result<Written>;
 

@@ -6,13 +6,13 @@ use axum::{
     extract::Request,
     http::{
         StatusCode,
-        header::{AUTHORIZATION, ORIGIN},
+        header::{AUTHORIZATION, HOST, ORIGIN},
     },
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use imagefleet_common::ids::content_hash;
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 /// A store that does not answer must not collect requests.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ pub(super) async fn admit(shared: State, request: Request, next: Next) -> Respon
             return Refusal::new(StatusCode::UNAUTHORIZED, why).into_response();
         }
     }
-    if shared.api.token.is_none() && request.headers().contains_key(ORIGIN) {
+    if shared.api.token.is_none() && (request.headers().contains_key(ORIGIN) || !is_asked_here(&request)) {
         let why = "pages are answered only where there is a token; set one with IMAGEFLEET_TOKEN";
         return Refusal::new(StatusCode::FORBIDDEN, why).into_response();
     }
@@ -36,6 +36,15 @@ pub(super) async fn admit(shared: State, request: Request, next: Next) -> Respon
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response()
         }
     }
+}
+
+/// Is this machine called by a name of its own? A page can have a name of its own lead here.
+fn is_asked_here(request: &Request) -> bool {
+    let Some(host) = request.headers().get(HOST) else { return true };
+    let host = host.to_str().unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// The scheme's name is not case-sensitive (RFC 9110, 11.1).

@@ -38,12 +38,14 @@ struct Job {
     collection: CollectionId,
     created: Millis,
     ended: Option<Millis>,
+    /// Why it could not be planned so far.
+    error: Option<String>,
 }
 
 impl From<JobView> for Job {
     fn from(view: JobView) -> Self {
-        let JobView { id, name, state, paused, stage, corpus, collection, created, ended, .. } = view;
-        Self { id, name, state, paused, stage, corpus, collection, created, ended }
+        let JobView { id, name, state, paused, stage, corpus, collection, created, ended, error, .. } = view;
+        Self { id, name, state, paused, stage, corpus, collection, created, ended, error }
     }
 }
 

@@ -155,6 +155,11 @@ fn stored(text: &mut Exposition, store: &OfStore) {
     for (kind, state, count) in &store.tasks {
         tasks.sample(&[("kind", kind.name()), ("state", state.name())], count);
     }
+    // So that the first dead one is seen to come.
+    let has_dead = |kind: Kind| store.tasks.iter().any(|(of, state, _)| (*of, *state) == (kind, TaskState::Dead));
+    for kind in Kind::ALL.into_iter().filter(|kind| !has_dead(*kind)) {
+        tasks.sample(&[("kind", kind.name()), ("state", TaskState::Dead.name())], 0);
+    }
     let about = "Tasks that may run and are not in the broker yet, counted up to some thousands.";
     let mut unpublished = text.family("imagefleet_queue_unpublished_tasks", Gauge, about);
     for load in &store.queues {

@@ -24,13 +24,19 @@ use axum::{
 use imagefleet_common::{Context, Result, ports::jobs::Control};
 use refusal::Refusal;
 use std::{future::Future, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 
 /// No request has more to say.
 const LARGEST_BODY: usize = 16 << 10;
 
 /// A probe, and each part of a scrape, waits this long for a service's answer.
 const PROBE: Duration = Duration::from_secs(3);
+
+/// More than workers answer soon.
+const SEARCHES: usize = 64;
 
 /// The document that describes every route and answer.
 pub const OPENAPI: &str = include_str!("../../openapi.json");
@@ -51,6 +57,8 @@ pub struct Api {
 struct Shared {
     api: Api,
     figures: metrics::Cache,
+    /// Searches that may be waited for at a time.
+    searches: Semaphore,
 }
 
 type State = axum::extract::State<Arc<Shared>>;
@@ -102,7 +110,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 pub fn router(api: Api) -> Router {
-    let shared = Arc::new(Shared { api, figures: metrics::Cache::default() });
+    let shared = Arc::new(Shared { api, figures: metrics::Cache::default(), searches: Semaphore::new(SEARCHES) });
     let (guarded, open): (Vec<Route>, Vec<Route>) = routes().into_iter().partition(Route::needs_token);
     let of = |routes: Vec<Route>| {
         routes.into_iter().fold(Router::new(), |router, Route { path, handler, .. }| router.route(path, handler))

@@ -2,7 +2,7 @@
 
 use super::{Refusal, State};
 use crate::search::Searches;
-use axum::{Json, body::Bytes};
+use axum::{Json, body::Bytes, http::StatusCode};
 use imagefleet_common::{Error, filter::Filter, job::search::Search, ports::catalog::named_collection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -50,6 +50,10 @@ pub(super) async fn search(shared: State, body: Bytes) -> Result<Json<Found>, Re
         filter.set(key, value).map_err(bad)?;
     }
     let search = Search::new(asked.text, asked.top, filter).map_err(bad)?;
+    let Ok(_slot) = shared.searches.try_acquire() else {
+        let why = "too many searches are waited for; ask again in a moment";
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why));
+    };
     let ports = &shared.api.ports;
     let collection = named_collection(ports.catalog.as_ref(), asked.collection.as_deref()).await;
     let collection = collection.map_err(|error| match error.is_permanent() {

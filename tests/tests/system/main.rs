@@ -5,6 +5,7 @@
 mod bad_encoder;
 mod broken_input;
 mod building_index;
+mod crashes;
 mod faults;
 mod filters;
 mod incremental;

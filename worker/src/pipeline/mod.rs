@@ -9,21 +9,26 @@ mod decode;
 pub mod stats;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use imagefleet_common::{
     Error, Result,
     job::spec::Limits,
-    ledger::{Rejection, Spent},
+    ledger::{Reason, Rejection, Spent},
     ports::index::Attribution,
 };
 use imagefleet_models::{Encoder, Vectors};
 use imagefleet_pictures::{archive::zip::ZipEntry, processor::Processor};
 use stats::{StageStats, Stats};
+use std::collections::HashSet;
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
     mpsc::{Sender, SyncSender, channel, sync_channel},
 };
-use std::time::{Duration, Instant};
+use std::{
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Batches of pictures that one task may have in the pipeline, its unread answers counted.
@@ -99,6 +104,8 @@ struct Origin {
     /// Sent and not yet answered.
     waiting: AtomicUsize,
     all_sent: AtomicBool,
+    /// One picture at a time: none waits for others to fill its batch.
+    is_alone: bool,
     times: Arc<Times>,
 }
 
@@ -123,7 +130,7 @@ impl Origin {
 
     /// Will nothing more come than these `batched` items?
     fn ends_with(&self, batched: usize) -> bool {
-        self.all_sent.load(Ordering::Acquire) && self.waiting.load(Ordering::Acquire) == batched
+        (self.is_alone || self.all_sent.load(Ordering::Acquire)) && self.waiting.load(Ordering::Acquire) == batched
     }
 }
 
@@ -181,6 +188,7 @@ pub struct Pipeline {
     requests: SyncSender<Request>,
     /// Looked at before every batch: titles never wait behind the pictures of other tasks.
     texts: Sender<Texts>,
+    encoding: JoinHandle<()>,
     batch: usize,
     budget: Arc<Semaphore>,
     stats: Arc<Stats>,
@@ -222,8 +230,8 @@ impl Pipeline {
             buffers,
             stats: Arc::clone(&stats),
         };
-        spawn("encode".into(), move || encoding.run())?;
-        Ok(Self { raw, requests, texts, batch, budget: Arc::new(Semaphore::new(BUDGET)), stats })
+        let encoding = spawn("encode".into(), move || encoding.run())?;
+        Ok(Self { raw, requests, texts, encoding, batch, budget: Arc::new(Semaphore::new(BUDGET)), stats })
     }
 
     pub fn stats(&self) -> &Arc<Stats> {
@@ -232,19 +240,34 @@ impl Pipeline {
 
     /// A task's way in and its answers' way out. The answers end after the feed was dropped and all were given.
     pub fn feed(self: &Arc<Self>, limits: Limits) -> (Feed, Answers) {
+        self.feed_as(limits, None)
+    }
+
+    /// The same for a task that runs alone, picture by picture.
+    pub fn feed_alone(self: &Arc<Self>, limits: Limits, alone: Alone) -> (Feed, Answers) {
+        self.feed_as(limits, Some(alone))
+    }
+
+    fn feed_as(self: &Arc<Self>, limits: Limits, alone: Option<Alone>) -> (Feed, Answers) {
         let (answers, receiver) = mpsc::unbounded_channel();
-        let slots = Arc::new(Semaphore::new(BATCHES_A_TASK * self.batch));
+        let (is_alone, slots) = (alone.is_some(), if alone.is_some() { 1 } else { BATCHES_A_TASK * self.batch });
+        let slots = Arc::new(Semaphore::new(slots));
         let (waiting, all_sent) = (AtomicUsize::new(0), AtomicBool::new(false));
         let times = Arc::new(Times::default());
         let account = Account { times: Arc::clone(&times), stats: Arc::clone(&self.stats) };
-        let origin = Arc::new(Origin { answers, slots, waiting, all_sent, times });
-        (Feed { pipeline: Arc::clone(self), origin, limits }, Answers { receiver, account })
+        let origin = Arc::new(Origin { answers, slots, waiting, all_sent, is_alone, times });
+        (Feed { pipeline: Arc::clone(self), origin, limits, alone }, Answers { receiver, account })
+    }
+
+    /// Has its encoder's thread ended? It does so only where it panicked.
+    pub fn has_ended(&self) -> bool {
+        self.encoding.is_finished()
     }
 
     /// Unit vectors of texts, in order, before the next batch of pictures.
     pub async fn encode_texts(&self, texts: Vec<String>) -> Result<Vectors> {
         let (reply, answer) = oneshot::channel();
-        let gone = || Error::permanent("encode texts: the encoder's thread has ended");
+        let gone = || Error::transient("encode texts: the encoder's thread has ended");
         self.texts.send(Texts { texts, reply }).map_err(|_| gone())?;
         // Where there is no room the encoder is at work, and looks for texts before its next batch.
         let _ = self.requests.try_send(Request::Texts);
@@ -274,12 +297,19 @@ impl Account {
     }
 }
 
-fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<()> {
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(name.clone())
         .spawn(run)
-        .map(drop)
         .map_err(|error| Error::transient(format!("start thread {name}")).because(error))
+}
+
+/// How a task goes through the pipeline whose process has died before.
+pub struct Alone {
+    /// Ordinals that are rejected unseen.
+    pub poison: HashSet<u64>,
+    /// Waited for before a picture of this ordinal is decoded.
+    pub before: Box<dyn Fn(u64) -> BoxFuture<'static, Result<()>> + Send + Sync>,
 }
 
 /// A task's way into the pipeline.
@@ -287,6 +317,7 @@ pub struct Feed {
     pipeline: Arc<Pipeline>,
     origin: Arc<Origin>,
     limits: Limits,
+    alone: Option<Alone>,
 }
 
 impl Feed {
@@ -307,11 +338,21 @@ impl Feed {
     /// Waits for room, then sends a picture on.
     pub async fn send(&self, candidate: Candidate, packed: Packed) -> Result<()> {
         self.pipeline.stats.read.add(Duration::ZERO, 1);
-        let gone = || Error::permanent("decode a picture: the decoders' threads have ended");
+        let gone = || Error::transient("decode a picture: the decoders' threads have ended");
         let share = packed.size().div_ceil(1024).clamp(1, BUDGET) as u32;
         let budget = Arc::clone(&self.pipeline.budget).acquire_many_owned(share).await.map_err(|_| gone())?;
         let slot = Arc::clone(&self.origin.slots).acquire_owned().await.map_err(|_| gone())?;
         let origin = Arc::clone(&self.origin);
+        if let Some(alone) = &self.alone {
+            // There is one slot: what became of the picture before this one is known.
+            if alone.poison.contains(&candidate.ordinal) {
+                origin.waiting.fetch_add(1, Ordering::AcqRel);
+                let detail = "the process that decodes and encodes it died at it twice";
+                origin.answer(candidate, slot, Fate::Rejected(Rejection::new(Reason::Crashes, detail)));
+                return Ok(());
+            }
+            (alone.before)(candidate.ordinal).await?;
+        }
         origin.waiting.fetch_add(1, Ordering::AcqRel);
         let raw = Raw { candidate, packed, limits: self.limits, origin, slot, budget };
         self.pipeline.raw.send(raw).await.map_err(|_| gone())

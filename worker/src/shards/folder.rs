@@ -1,7 +1,7 @@
 //! Folders of picture files. A shard is a folder; its chunks are buckets by hash of the file's name, their number fixed
 //! when the folder is first listed, so that a new file changes one bucket and no other.
 
-use super::{Read, Reading};
+use super::{Read, Reading, gone};
 use crate::{
     Worker,
     pipeline::{Candidate, Packed},
@@ -48,6 +48,10 @@ struct File {
 
 pub(super) async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Listing> {
     let files = read_files(worker, corpus, shard).await?;
+    // It was planned for a picture of its own. A worker that does not see the folder must not take it for empty.
+    if files.buckets.is_empty() {
+        return Err(gone(shard));
+    }
     let chunks = files
         .buckets
         .iter()
@@ -60,7 +64,7 @@ pub(super) async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) ->
             listing: listing.clone(),
         })
         .collect();
-    Ok(Listing { listing: files.listing, keeps_equal_chunks: true, chunks, missing: 0 })
+    Ok(Listing { listing: files.listing, keeps_equal_chunks: true, is_unchanged: false, chunks, missing: 0 })
 }
 
 pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {

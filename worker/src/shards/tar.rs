@@ -24,7 +24,7 @@ use std::collections::HashSet;
 pub(super) async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Listing> {
     let tar = archive(worker.ports.sources.as_ref(), corpus, shard).await?.ok_or_else(|| gone(shard))?;
     let whole = ChunkCut { chunk: 0, first: 0, end: None, offset: 0, pictures: None, listing: String::new() };
-    Ok(Listing { listing: tar.etag, keeps_equal_chunks: false, chunks: vec![whole], missing: 0 })
+    Ok(Listing { listing: tar.etag, keeps_equal_chunks: false, is_unchanged: false, chunks: vec![whole], missing: 0 })
 }
 
 pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {

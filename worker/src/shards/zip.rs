@@ -77,7 +77,8 @@ pub(super) async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) ->
     let objects = objects(worker, corpus, shard).await?.ok_or_else(|| gone(shard))?;
     let listing = objects.listing();
     if listing == shard.listing {
-        return Ok(Listing { listing, keeps_equal_chunks: false, chunks: Vec::new(), missing: shard.missing });
+        let missing = shard.missing;
+        return Ok(Listing { listing, keeps_equal_chunks: false, is_unchanged: true, chunks: Vec::new(), missing });
     }
     let directory = directory(worker, corpus, shard, &objects).await?;
     let mut pictures: BTreeMap<u64, u64> = BTreeMap::new();
@@ -95,7 +96,7 @@ pub(super) async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) ->
             listing: String::new(),
         })
         .collect();
-    Ok(Listing { listing, keeps_equal_chunks: false, chunks, missing: directory.missing })
+    Ok(Listing { listing, keeps_equal_chunks: false, is_unchanged: false, chunks, missing: directory.missing })
 }
 
 pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {

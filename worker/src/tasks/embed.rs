@@ -6,9 +6,10 @@
 use crate::{
     Worker,
     attempt::{Attempt, Done},
-    pipeline::{Answer, Answers, Candidate, Fate, Found},
+    pipeline::{Alone, Answer, Answers, Candidate, Fate, Found},
     shards::{self, Reading, rejected_row},
 };
+use futures::FutureExt;
 use imagefleet_common::{
     Error, Result,
     ids::CollectionId,
@@ -17,12 +18,14 @@ use imagefleet_common::{
     ports::{
         catalog::Shard,
         index::{Doomed, Payload, Point},
-        tasks::{Embedded, Outcome, Written},
+        tasks::{Embedded, Holding, Outcome, Tasks, Written},
     },
+    task::ALONE_AFTER,
     work::ChunkRef,
 };
 use std::{
     collections::HashSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
@@ -43,7 +46,11 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
     };
     let pipeline = worker.engines.pipeline(&collection).await?;
     worker.ports.index.ensure(&collection).await?;
-    let (feed, Answers { receiver, account }) = pipeline.feed(collection.limits);
+    let is_alone = attempt.claimed.crashes >= ALONE_AFTER;
+    let (feed, Answers { receiver, account }) = match is_alone {
+        true => pipeline.feed_alone(collection.limits, alone(worker, attempt)),
+        false => pipeline.feed(collection.limits),
+    };
     let until = Instant::now() + worker.settings.attempt_limit;
     let (corpus, chunk_ref) = (&corpus, &chunk);
     let reading = Reading {
@@ -70,6 +77,9 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
         upserting: Duration::ZERO,
     };
     let (read, ()) = tokio::try_join!(shards::feed(reading), points.collect(receiver))?;
+    if is_alone {
+        stand_at(worker.ports.tasks.as_ref(), attempt.holding(), None).await?;
+    }
     let spent = Spent { upsert: points.upserting.as_micros() as u64, ..account.spent() };
 
     // What was read beyond the cut belongs to the rest: it overwrites these points under its own epoch.
@@ -94,6 +104,25 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
     let lines: String = names.iter().flat_map(|name| [name, "\n"]).collect();
     worker.ports.artifacts.put(&artifact, lines.into()).await?;
     Ok(Done::Ended(Outcome::Embedded(Embedded { artifact, counts, rejected, spent, rest: read.rest })))
+}
+
+/// Each picture's ordinal is written down before it is decoded: if the process dies, that is what it died at.
+fn alone(worker: &Worker, attempt: &Attempt) -> Alone {
+    let (tasks, holding) = (Arc::clone(&worker.ports.tasks), attempt.holding());
+    Alone {
+        poison: attempt.claimed.poison.iter().copied().collect(),
+        before: Box::new(move |ordinal| {
+            let tasks = Arc::clone(&tasks);
+            async move { stand_at(tasks.as_ref(), holding, Some(ordinal)).await }.boxed()
+        }),
+    }
+}
+
+async fn stand_at(tasks: &dyn Tasks, holding: Holding, ordinal: Option<u64>) -> Result<()> {
+    match tasks.stands_at(holding, ordinal).await? {
+        Written::Done => Ok(()),
+        Written::Stale => Err(Error::transient(format!("run task {}: another attempt has it", holding.task))),
+    }
 }
 
 fn counts(seen: u64, embedded: u64, unattributed: u64, rejected: &[RejectedRow]) -> Counts {

@@ -10,7 +10,7 @@ use crate::{
 };
 use imagefleet_common::{
     Error, Result,
-    ids::JobId,
+    ids::{Epoch, JobId},
     job::spec::CollectionSpec,
     ports::{
         catalog::{ChunkLedger, Shard},
@@ -33,14 +33,16 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId) -> Resul
     let (view, _) = worker.job(job).await?;
     let collection = worker.collection(&view.collection).await?;
     worker.ports.index.ensure(&collection).await?;
+    // Whoever begins to write from here on has a newer epoch, and is none of this seal's business.
+    let up_to = worker.ports.catalog.last_epoch().await?;
     if let Some(wait) = must_wait(worker, job).await? {
         return Ok(Done::NotYet(wait));
     }
     let ledger = worker.ports.catalog.ledger(job).await?;
     let shards = worker.ports.catalog.job_shards(job).await?;
-    sweep_removed(worker, attempt, &collection).await?;
+    sweep_removed(worker, attempt, &collection, up_to).await?;
     let numbers: Vec<i64> = shards.iter().map(|shard| shard.number).collect();
-    if reconcile(worker, attempt, &collection, &ledger, &numbers).await? == Reconciled::EmbeddingAgain {
+    if reconcile(worker, attempt, &collection, &ledger, &numbers, up_to).await? == Reconciled::EmbeddingAgain {
         return Ok(Done::NotYet(LOOK_AGAIN));
     }
     attempt.lease.check()?;
@@ -82,7 +84,7 @@ async fn must_wait(worker: &Worker, job: JobId) -> Result<Option<Duration>> {
 }
 
 /// Shards that are gone from the corpus leave the index; searches have left them out since they were removed.
-async fn sweep_removed(worker: &Worker, attempt: &Attempt, collection: &CollectionSpec) -> Result<()> {
+async fn sweep_removed(worker: &Worker, attempt: &Attempt, collection: &CollectionSpec, up_to: Epoch) -> Result<()> {
     let shards: Vec<Shard> = worker.ports.catalog.shards(&collection.corpus).await?;
     let removed: Vec<i64> = shards.iter().filter(|shard| shard.removed).map(|shard| shard.number).collect();
     let scope = Scope::Shards(removed.clone());
@@ -91,7 +93,7 @@ async fn sweep_removed(worker: &Worker, attempt: &Attempt, collection: &Collecti
     for shard in removed {
         if held.contains(&shard) {
             attempt.lease.check()?;
-            worker.ports.index.delete(&collection.id, &Doomed::Shard { shard }).await?;
+            worker.ports.index.delete(&collection.id, &Doomed::Shard { shard, up_to }).await?;
             tracing::info!(shard, "swept a removed shard from the index");
         }
         worker.ports.catalog.swept(&collection.corpus, shard).await?;
@@ -111,6 +113,7 @@ async fn reconcile(
     collection: &CollectionSpec,
     ledger: &[ChunkLedger],
     shards: &[i64],
+    up_to: Epoch,
 ) -> Result<Reconciled> {
     let (index, scope) = (worker.ports.index.as_ref(), Scope::Shards(shards.to_vec()));
     let named: BTreeMap<ChunkRef, &ChunkLedger> =
@@ -121,7 +124,7 @@ async fn reconcile(
     for (&at, &count) in &held {
         if count > expected(&at) {
             attempt.lease.check()?;
-            delete_unnamed(worker, collection, at, named.get(&at).copied()).await?;
+            delete_unnamed(worker, collection, at, named.get(&at).copied(), up_to).await?;
         }
     }
     held = index.counts(&collection.id, &scope).await?.into_iter().collect();
@@ -149,10 +152,11 @@ async fn delete_unnamed(
     collection: &CollectionSpec,
     at: ChunkRef,
     winner: Option<&ChunkLedger>,
+    up_to: Epoch,
 ) -> Result<()> {
     let index = worker.ports.index.as_ref();
     let Some(ChunkLedger { artifact: Some(artifact), epoch, .. }) = winner else {
-        return index.delete(&collection.id, &Doomed::Chunk { at }).await;
+        return index.delete(&collection.id, &Doomed::Chunk { at, up_to }).await;
     };
     let names = worker.read_artifact(artifact).await?;
     let names: HashSet<&[u8]> = names.split(|byte| *byte == b'\n').collect();

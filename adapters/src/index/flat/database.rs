@@ -253,11 +253,14 @@ impl Database {
                 self.delete_where(collection, "shard = $2 AND chunk = $3 AND epoch < $4", &[*shard, *chunk, *before])
                     .await
             }
-            Doomed::Chunk { at } => {
-                let place = [at.shard, at.chunk, at.version];
-                self.delete_where(collection, "shard = $2 AND chunk = $3 AND version = $4", &place).await
+            Doomed::Chunk { at, up_to } => {
+                let place = [at.shard, at.chunk, at.version, *up_to];
+                self.delete_where(collection, "shard = $2 AND chunk = $3 AND version = $4 AND epoch <= $5", &place)
+                    .await
             }
-            Doomed::Shard { shard } => self.delete_where(collection, "shard = $2", &[*shard]).await,
+            Doomed::Shard { shard, up_to } => {
+                self.delete_where(collection, "shard = $2 AND epoch <= $3", &[*shard, *up_to]).await
+            }
             Doomed::Keys { keys, up_to } => {
                 for part in keys.chunks(KEYS_PART) {
                     let mut write = self.write().await?;

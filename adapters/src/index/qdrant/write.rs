@@ -69,11 +69,11 @@ impl QdrantIndex {
             Doomed::OlderInChunk { shard, chunk, before } => {
                 self.delete(name, [shard_is(*shard), chunk_is(*chunk), epoch_before(*before)]).await
             }
-            Doomed::Chunk { at: ChunkRef { shard, version, chunk } } => {
+            Doomed::Chunk { at: ChunkRef { shard, version, chunk }, up_to } => {
                 let version = Condition::matches(VERSION, *version);
-                self.delete(name, [shard_is(*shard), version, chunk_is(*chunk)]).await
+                self.delete(name, [shard_is(*shard), version, chunk_is(*chunk), epoch_up_to(*up_to)]).await
             }
-            Doomed::Shard { shard } => self.delete(name, [shard_is(*shard)]).await,
+            Doomed::Shard { shard, up_to } => self.delete(name, [shard_is(*shard), epoch_up_to(*up_to)]).await,
             Doomed::Keys { keys, up_to } => {
                 for keys in keys.chunks(DELETE_KEYS) {
                     let ids = keys.iter().map(|key| point_id(key));

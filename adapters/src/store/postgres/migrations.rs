@@ -6,9 +6,10 @@ use crate::store::sql::Done;
 use imagefleet_common::Error;
 use sqlx::{Connection, PgConnection, PgPool, Row};
 
-const SCRIPTS: [&str; 2] = [
+const SCRIPTS: [&str; 3] = [
     include_str!("../../../../migrations/postgres/0001_tables.sql"),
     include_str!("../../../../migrations/postgres/0002_search.sql"),
+    include_str!("../../../../migrations/postgres/0003_poison.sql"),
 ];
 
 /// How many scripts a program must know to work with the newest tables. Raised where a script takes away or changes

@@ -130,17 +130,12 @@ impl PostgresStore {
     pub async fn connect(settings: Settings) -> Result<Self> {
         let options = settings.options()?;
         let doing = || format!("connect to Postgres at {}", settings.place());
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.connections)
-            .acquire_timeout(Duration::from_secs(10))
+        let pool = pool_of(settings.connections, Duration::from_secs(10))
             .connect_with(options.clone())
             .await
             .map_err(|error| Fault::from(error).doing(doing()))?;
         migrations::check(&pool, &settings.namespace).await.map_err(|error| error.doing(doing()))?;
-        let beats = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_lazy_with(options.clone());
+        let beats = pool_of(1, Duration::from_secs(5)).connect_lazy_with(options.clone());
         let changes = listen::Changes::start(options, &settings.namespace);
         let locks = lock_key(&settings.namespace);
         Ok(Self::new(Postgres { pool, beats, locks, changes }, settings.retry))
@@ -149,7 +144,9 @@ impl PostgresStore {
     /// Makes the schema and its tables, or brings them up to date. Any number may ask at once.
     pub async fn migrate(settings: &Settings) -> Result<Migrated> {
         let doing = || format!("migrate Postgres at {}", settings.place());
-        let mut connection = settings.options()?.connect().await.map_err(|error| Fault::from(error).doing(doing()))?;
+        // A large table's index takes its time.
+        let options = settings.options()?.options([("statement_timeout", "0")]);
+        let mut connection = options.connect().await.map_err(|error| Fault::from(error).doing(doing()))?;
         migrations::run(&mut connection, &settings.namespace).await.map_err(|error| error.doing(doing()))
     }
 
@@ -171,6 +168,20 @@ impl PostgresStore {
         self.database.beats.close().await;
         self.database.pool.close().await;
     }
+}
+
+/// A connection goes back into it only where its server answers and takes writes: one that is gone, or was demoted to a
+/// standby, is left for whatever the name stands for by then.
+fn pool_of(connections: u32, patience: Duration) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(patience).after_release(|connection, _| {
+        Box::pin(async move {
+            let asked = sqlx::query_scalar::<_, String>("SHOW transaction_read_only").fetch_one(connection);
+            match tokio::time::timeout(Duration::from_secs(5), asked).await {
+                Ok(answer) => Ok(answer? == "off"),
+                Err(late) => Err(sqlx::Error::Io(late.into())),
+            }
+        })
+    })
 }
 
 /// The first half of the schema's lock keys. Two schemas with one key would wait for each other, no more.

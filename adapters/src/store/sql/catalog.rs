@@ -7,7 +7,7 @@ use super::{
 };
 use imagefleet_common::{
     Error,
-    ids::{CollectionId, CorpusId, JobId},
+    ids::{CollectionId, CorpusId, Epoch, JobId},
     job::spec::{CollectionSpec, CorpusSpec},
     ledger::{Counts, RejectedRow},
     ports::{
@@ -203,6 +203,12 @@ pub(super) async fn writers(conn: &mut Conn, job: JobId) -> Done<Writers> {
     .fetch_one(conn)
     .await?;
     Ok(Writers { running: row.get("running")?, lost_at: row.get("lost")? })
+}
+
+pub(super) async fn last_epoch(conn: &mut Conn) -> Done<Epoch> {
+    let sql =
+        conn.pick("SELECT last AS epoch FROM sequence WHERE name = 'epoch'", "SELECT last_value AS epoch FROM epoch");
+    query(sql).fetch_one(conn).await?.get("epoch")
 }
 
 /// Does nothing to a shard that is there, which it may be again by now.

@@ -1,7 +1,7 @@
 //! Claims: the compare-and-set that makes a message's reader the task's holder.
 
 use super::{
-    Done,
+    Done, poison,
     query::Conn,
     rows::{self, Also, Changes, Locked},
     sessions,
@@ -12,7 +12,7 @@ use imagefleet_common::{
         broker::Message,
         tasks::{Claim, Claimed, Holding},
     },
-    task::{Event, Holder, Refusal, RetryRules},
+    task::{ALONE_AFTER, Event, Holder, Refusal, RetryRules},
     work::Kind,
 };
 use uuid::Uuid;
@@ -71,7 +71,8 @@ async fn claim_one(
         Ok(()) => {
             let holding = Holding { task: row.id, holder: Holder { attempt: row.task.attempt, session } };
             let (work, crashes) = (row.work.clone(), row.task.crashes);
-            Ok(Claim::Granted(Claimed { holding, work, crashes, epoch: row.epoch }))
+            let poison = if crashes < ALONE_AFTER { Vec::new() } else { poison::take_down(conn, row.id).await? };
+            Ok(Claim::Granted(Claimed { holding, work, crashes, poison, epoch: row.epoch }))
         }
         Err(Refusal::NotNow) => {
             let deferred = Event::Deferred { attempt: message.attempt, until: now + REST };

@@ -80,10 +80,14 @@ async fn retry_dead(conn: &mut Conn, job: JobId, state: JobState, stage: Stage, 
     if earliest.is_some() {
         rows::apply_all(conn, later, &Event::Rewound, rules).await?;
     }
-    query("UPDATE task SET again = NULL WHERE again IS NOT NULL AND id IN (SELECT task FROM job_task WHERE job = $1)")
-        .bind(job)
-        .execute(&mut *conn)
-        .await?;
+    for sql in [
+        "UPDATE task SET again = NULL WHERE again IS NOT NULL AND id IN (SELECT task FROM job_task WHERE job = $1)",
+        // What was unstable may have come to rest.
+        "UPDATE task SET supersessions = 0 WHERE supersessions > 0 AND kind = 'list'
+             AND corpus = (SELECT corpus FROM job WHERE id = $1)",
+    ] {
+        query(sql).bind(job).execute(&mut *conn).await?;
+    }
     query("UPDATE job SET stage = $1 WHERE id = $2").bind(back_to.name()).bind(job).execute(&mut *conn).await?;
     if state == JobState::Blocked { set_state(conn, job, JobState::Running).await } else { Ok(()) }
 }

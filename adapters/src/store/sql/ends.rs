@@ -1,7 +1,7 @@
 //! How attempts end, and what follows from it in the same transaction.
 
 use super::{
-    Done, Lock, ledger, listing,
+    Done, Lock, ledger, listing, poison,
     query::{Conn, query},
     rows::{self, Also, Changes, TaskRow, cancel_unless_wanted},
     sessions::holds,
@@ -11,7 +11,7 @@ use imagefleet_common::{
     Error,
     ids::Millis,
     ports::tasks::{Embedded, Failure, Holding, Outcome, Written},
-    task::{Event, Holder, RetryRules, State},
+    task::{ALONE_AFTER, Event, Holder, RetryRules, State},
     work::{ChunkRef, Kind, Work},
 };
 use std::time::Duration;
@@ -63,6 +63,9 @@ pub(super) async fn end(conn: &mut Conn, endings: &[Ending], rules: &RetryRules)
         written.push(match tasks.get_mut(&holding.task).filter(|task| holds(&task.row, *holding)) {
             None => Written::Stale,
             Some(task) => {
+                if task.row.task.crashes >= ALONE_AFTER {
+                    poison::clear(conn, vec![task.row.id.0]).await?;
+                }
                 end_one(conn, &mut task.row, holding.holder, end, rules, &mut changes).await?;
                 Written::Done
             }
@@ -170,6 +173,11 @@ pub(super) async fn embed_again(conn: &mut Conn, seal: Holding, chunk: ChunkRef,
         return Err(Error::permanent(format!("a {} task has no chunk embedded again", seal_row.work.kind())).into());
     };
     let Some(mut row) = rows::embed_task(conn, job, chunk).await? else { return Ok(false) };
+    let corpus = corpus(conn, &row).await?;
+    if !rows::is_current(conn, &corpus, chunk).await? {
+        // Another job had the shard listed meanwhile: its chunks are other ones now, and have tasks of their own.
+        return Ok(true);
+    }
     let caller = format!("{}/{}", seal.task, seal.holder.attempt);
     if row.task.state.is_open() || row.again.as_ref() == Some(&caller) {
         // On its way already: asked by another job's seal, or by this one, whose answer was lost.

@@ -73,6 +73,6 @@ fn may_pass_in_sqlite(code: &str) -> bool {
 fn may_pass_in_postgres(code: &str) -> bool {
     // Connections, resources, an operator at work, the system below; and a server that was demoted to a standby.
     ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-        // Serialisation failure, deadlock, lock not available, read-only transaction.
-        || matches!(code, "40001" | "40P01" | "55P03" | "25006")
+        // Serialisation failure, deadlock, lock not available, read-only transaction, a transaction that idled too long.
+        || matches!(code, "40001" | "40P01" | "55P03" | "25006" | "25P03" | "25P04")
 }

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) async fn listed(
     conn: &mut Conn,
-    row: &TaskRow,
+    row: &mut TaskRow,
     corpus: &CorpusId,
     shard: i64,
     found: &Listing,
@@ -32,7 +32,19 @@ pub(super) async fn listed(
         .fetch_one(conn)
         .await?;
     let changed = superseded(conn, corpus, shard).await?;
-    if known.get::<String>("listing")? != found.listing || !changed.is_empty() {
+    let is_new = known.get::<String>("listing")? != found.listing || !changed.is_empty();
+    if is_new && found.is_unchanged {
+        // It compared with what was on record when it began: without chunks of its own it says nothing of what is now.
+        query("UPDATE shard SET listing = '' WHERE corpus = $1 AND number = $2")
+            .bind(&corpus.0)
+            .bind(shard)
+            .execute(conn)
+            .await?;
+        let now = conn.now().await?;
+        let _ = rows::apply(conn, row, &Event::Reopened { now }, rules).await?;
+        return rows::cancel_unless_wanted(conn, row, rules).await;
+    }
+    if is_new {
         let version = known.get::<i64>("version")? + 1;
         replace(conn, corpus, shard, version, found, &changed).await?;
         drop_outdated(conn, corpus, shard, rules).await?;

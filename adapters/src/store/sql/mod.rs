@@ -21,6 +21,7 @@ pub(super) mod fault;
 mod ledger;
 mod listing;
 mod plan;
+mod poison;
 mod ports;
 mod publish;
 pub(super) mod query;

@@ -41,7 +41,7 @@ pub(super) async fn plan(conn: &mut Conn, job: JobId, plan: &Plan, rules: &Retry
     put_shards(conn, &corpus, &plan.shards).await?;
     set_job_shards(conn, job, &corpus).await?;
     list(conn, job, &corpus, &plan.shards, rules).await?;
-    query("UPDATE job SET state = $1, stage = $2, removed_shards = $3, kept_shards = $4 WHERE id = $5")
+    query("UPDATE job SET state = $1, stage = $2, removed_shards = $3, kept_shards = $4, error = NULL WHERE id = $5")
         .bind(JobState::Running.name())
         .bind(Stage::Embed.name())
         .bind(serde_json::to_string(&planned.removed)?)
@@ -50,6 +50,15 @@ pub(super) async fn plan(conn: &mut Conn, job: JobId, plan: &Plan, rules: &Retry
         .execute(conn)
         .await?;
     Ok(planned)
+}
+
+pub(super) async fn not_planned(conn: &mut Conn, job: JobId, why: &str) -> Done<()> {
+    query("UPDATE job SET error = $1 WHERE id = $2 AND state = 'submitted' AND error IS DISTINCT FROM $1")
+        .bind(why)
+        .bind(job)
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// How many shards the corpus had, and those of them that the plan does not have.

@@ -1,23 +1,24 @@
 //! The ports, each method a transaction: what is done stands in the modules beside this one.
 
 use super::{
-    Database, Fault, Lock, Store, Tell, advance, catalog, claim,
+    Database, Done, Fault, Lock, Store, Tell, advance, catalog, claim,
     claim::Ask,
     control,
     ends::{self, End, Ending},
-    plan, publish, search, sessions, submit, views,
+    plan, poison, publish, search, sessions, submit, views,
 };
 use async_trait::async_trait;
 use imagefleet_common::{
-    error::Result,
-    ids::{CollectionId, CorpusId, JobId, Millis, Queue, SessionId},
+    error::{Error, Result},
+    ids::{CollectionId, CorpusId, Epoch, JobId, Millis, Queue, SessionId},
     job::spec::{CollectionSpec, CorpusSpec},
     ledger::RejectedRow,
     ports::{
         broker::Message,
         catalog::{Catalog, Chunk, ChunkLedger, Shard, Writers},
         jobs::{
-            Control, JobState, JobView, Jobs, NewJob, NewSearch, Plan, Planned, Progress, Step, Submitted, TaskView,
+            Control, JobState, JobView, Jobs, NewJob, NewSearch, OldSearch, Plan, Planned, Progress, Step, Submitted,
+            TaskView,
         },
         tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, SessionView, Tasks, Written},
     },
@@ -38,7 +39,7 @@ macro_rules! write {
             $store.commit(conn, tell).await?;
             Ok::<_, Fault>(done)
         };
-        done.await.map_err(|fault| fault.doing($doing))
+        in_time(done).await.map_err(|fault| fault.doing($doing))
     }};
 }
 
@@ -50,8 +51,18 @@ macro_rules! read {
             let $conn = &mut conn;
             $body.await
         };
-        done.await.map_err(|fault: Fault| fault.doing($doing))
+        in_time(done).await.map_err(|fault: Fault| fault.doing($doing))
     }};
+}
+
+/// Longer than any statement may take: what has no answer by then has lost its server, which nothing else would notice.
+const LONGEST: Duration = Duration::from_secs(75);
+
+async fn in_time<T>(done: impl Future<Output = Done<T>>) -> Done<T> {
+    match tokio::time::timeout(LONGEST, done).await {
+        Ok(done) => done,
+        Err(_) => Err(Error::transient(format!("no answer within {} s", LONGEST.as_secs())).into()),
+    }
 }
 
 fn always<T>(_: &T) -> Tell {
@@ -125,6 +136,11 @@ impl<D: Database> Tasks for Store<D> {
         write!(self, Lock::Nothing, never, doing(), |conn| ends::progress(conn, holding, done))
     }
 
+    async fn stands_at(&self, holding: Holding, ordinal: Option<u64>) -> Result<Written> {
+        let doing = || format!("note where task {} stands", holding.task);
+        write!(self, Lock::Nothing, never, doing(), |conn| poison::stands_at(conn, holding, ordinal))
+    }
+
     async fn succeed(&self, holding: Holding, outcome: &Outcome) -> Result<Written> {
         self.end(Ending { holding, end: End::Succeeded(outcome.clone()) }).await
     }
@@ -193,12 +209,21 @@ impl<D: Database> Jobs for Store<D> {
         write!(self, Lock::Structure, always, doing(), |conn| search::search(conn, search))
     }
 
-    async fn forget_searches(&self, age: Duration) -> Result<Vec<String>> {
-        let doing = "forget searches";
-        if !read!(self, doing, |conn| search::any_old(conn, age))? {
-            return Ok(Vec::new());
-        }
-        write!(self, Lock::Structure, never, doing, |conn| search::forget(conn, age))
+    async fn old_searches(&self, age: Duration) -> Result<Vec<OldSearch>> {
+        read!(self, "look for old searches", |conn| search::old(conn, age))
+    }
+
+    async fn forget_searches(&self, searches: &[JobId]) -> Result<()> {
+        write!(self, Lock::Structure, never, "forget searches", |conn| search::forget(conn, searches))
+    }
+
+    async fn not_planned(&self, job: JobId, why: &str) -> Result<()> {
+        let doing = || format!("note why job {job} is not planned");
+        write!(self, Lock::Nothing, never, doing(), |conn| plan::not_planned(conn, job, why))
+    }
+
+    async fn submitted(&self) -> Result<Vec<JobView>> {
+        read!(self, "list the jobs to plan", |conn| views::submitted(conn))
     }
 
     async fn job(&self, job: JobId) -> Result<Option<JobView>> {
@@ -320,6 +345,10 @@ impl<D: Database> Catalog for Store<D> {
 
     async fn writers(&self, job: JobId) -> Result<Writers> {
         read!(self, format!("see who writes for job {job}"), |conn| catalog::writers(conn, job))
+    }
+
+    async fn last_epoch(&self) -> Result<Epoch> {
+        read!(self, "read the last epoch", |conn| catalog::last_epoch(conn))
     }
 
     async fn rejected(&self, collection: &CollectionId, chunk: ChunkRef) -> Result<Vec<RejectedRow>> {

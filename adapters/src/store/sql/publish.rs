@@ -17,11 +17,12 @@ use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 
 /// A condition on the ready task `t`: neither marked nor published, or so too long ago. $1 = now, $2 = after how many
-/// milliseconds, doubled with each publication but the first.
+/// milliseconds, doubled with each publication but the first, up to sixteenfold: who waits for a worker for days still
+/// waits for a broker that lost its messages for minutes.
 macro_rules! unpublished {
     () => {
         "t.run_after <= $1 AND (t.token IS NULL OR coalesce(t.published, t.marked) + ($2 << CAST(
-             CASE WHEN t.publications > 20 THEN 20 WHEN t.publications > 1 THEN t.publications - 1 ELSE 0 END
+             CASE WHEN t.publications > 5 THEN 4 WHEN t.publications > 1 THEN t.publications - 1 ELSE 0 END
          AS INTEGER)) <= $1)"
     };
 }

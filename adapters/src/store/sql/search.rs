@@ -7,8 +7,8 @@ use super::{
 };
 use imagefleet_common::{
     Error,
-    ids::Millis,
-    ports::jobs::{JobState, NewSearch},
+    ids::{JobId, Millis},
+    ports::jobs::{JobState, NewSearch, OldSearch},
     task::State,
     work::{Stage, Work},
 };
@@ -41,25 +41,26 @@ pub(super) async fn search(conn: &mut Conn, search: &NewSearch) -> Done<()> {
     Ok(())
 }
 
-/// Is there one to forget?
-pub(super) async fn any_old(conn: &mut Conn, age: Duration) -> Done<bool> {
-    Ok(!old(conn, age).await?.is_empty())
-}
-
-pub(super) async fn forget(conn: &mut Conn, age: Duration) -> Done<Vec<String>> {
-    let found = old(conn, age).await?;
-    let jobs: Vec<Uuid> = found.iter().map(|(job, _)| *job).collect();
+pub(super) async fn forget(conn: &mut Conn, searches: &[JobId]) -> Done<()> {
+    let searches: Vec<Uuid> = searches.iter().map(|id| id.0).collect();
+    let sql = by_list!(
+        conn,
+        "SELECT j.id FROM job j JOIN task t ON t.job = j.id WHERE j.search AND t.state <> 'running' AND j.id",
+        ""
+    );
+    let found = query(sql).bind(searches).fetch_all(conn).await?;
+    let idle = found.iter().map(|row| row.get("id")).collect::<Done<Vec<Uuid>>>()?;
     for sql in [
         by_list!(conn, "DELETE FROM job_task WHERE job", ""),
         by_list!(conn, "DELETE FROM task WHERE job", ""),
         by_list!(conn, "DELETE FROM job WHERE id", ""),
     ] {
-        query(sql).bind(jobs.clone()).execute(conn).await?;
+        query(sql).bind(idle.clone()).execute(conn).await?;
     }
-    Ok(found.into_iter().filter_map(|(_, artifact)| artifact).collect())
+    Ok(())
 }
 
-async fn old(conn: &mut Conn, age: Duration) -> Done<Vec<(Uuid, Option<String>)>> {
+pub(super) async fn old(conn: &mut Conn, age: Duration) -> Done<Vec<OldSearch>> {
     let until = conn.now().await? - Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX / 2);
     let found = query(
         "SELECT j.id, t.artifact FROM job j JOIN task t ON t.job = j.id
@@ -68,5 +69,5 @@ async fn old(conn: &mut Conn, age: Duration) -> Done<Vec<(Uuid, Option<String>)>
     .bind(until)
     .fetch_all(conn)
     .await?;
-    found.iter().map(|row| Ok((row.get("id")?, row.get("artifact")?))).collect()
+    found.iter().map(|row| Ok(OldSearch { id: row.get("id")?, artifact: row.get("artifact")? })).collect()
 }

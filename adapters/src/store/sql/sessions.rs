@@ -1,7 +1,7 @@
 //! Sessions: opened, kept alive, reaped. A session that ended, for whatever reason, never revives.
 
 use super::{
-    Done,
+    Done, ends, poison,
     query::{Conn, Row, query},
     rows::{self, TaskRow, by_list, cancel_unless_wanted, may_run, select_task},
 };
@@ -30,6 +30,7 @@ pub(super) async fn open(conn: &mut Conn, session: &NewSession, rules: &RetryRul
     if let Some(old) = session.replaces {
         // The process lives: what it ran there was put down, not lost.
         end(conn, old, now).await?;
+        poison::clear_session(conn, old).await?;
         release(conn, old, &Event::SessionEnded { session: old }, rules).await?;
         take_crashes_back(conn, old, rules).await?;
     }
@@ -62,6 +63,7 @@ pub(super) async fn beat(conn: &mut Conn, session: SessionId) -> Done<Beat> {
 pub(super) async fn close(conn: &mut Conn, session: SessionId, rules: &RetryRules) -> Done<()> {
     let now = conn.now().await?;
     end(conn, session, now).await?;
+    poison::clear_session(conn, session).await?;
     release(conn, session, &Event::SessionEnded { session }, rules).await
 }
 
@@ -135,6 +137,11 @@ async fn release(conn: &mut Conn, session: SessionId, event: &Event, rules: &Ret
         query(select_task!("WHERE t.state = 'running' AND t.session = $1")).bind(session).fetch_all(conn).await?;
     for mut row in TaskRow::read_all(&found)? {
         if rows::apply(conn, &mut row, event, rules).await?.is_ok() {
+            if row.task.state == State::Dead {
+                let died =
+                    format!("the process that ran it died {} times; see the logs of the workers", row.task.crashes);
+                ends::explain(conn, &row, &died).await?;
+            }
             cancel_unless_wanted(conn, &mut row, rules).await?;
         }
     }
@@ -143,7 +150,11 @@ async fn release(conn: &mut Conn, session: SessionId, event: &Event, rules: &Ret
 
 async fn take_crashes_back(conn: &mut Conn, session: SessionId, rules: &RetryRules) -> Done<()> {
     let found = query(select_task!("WHERE t.lost_in = $1")).bind(session).fetch_all(conn).await?;
-    rows::apply_all(conn, TaskRow::read_all(&found)?, &Event::CrashTakenBack, rules).await?;
+    let lost = TaskRow::read_all(&found)?;
+    // What runs by now stands where its own attempt does.
+    let idle = lost.iter().filter(|row| row.task.state != State::Running).map(|row| row.id.0).collect();
+    poison::clear(conn, idle).await?;
+    rows::apply_all(conn, lost, &Event::CrashTakenBack, rules).await?;
     query("UPDATE task SET lost_in = NULL WHERE lost_in = $1").bind(session).execute(conn).await?;
     Ok(())
 }

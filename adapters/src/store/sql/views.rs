@@ -19,7 +19,7 @@ macro_rules! select_job {
     ($rest:literal) => {
         concat!(
             "SELECT id, name, state, paused, stage, spec, corpus, collection, accept_dead, allow_delete, created, ended,
-                    kept_shards FROM job ",
+                    kept_shards, error FROM job ",
             $rest
         )
     };
@@ -40,6 +40,7 @@ fn job_view(row: &Row) -> Done<JobView> {
         created: row.get("created")?,
         ended: row.get("ended")?,
         kept_shards: row.json("kept_shards")?,
+        error: row.get("error")?,
     })
 }
 
@@ -50,6 +51,11 @@ pub(super) async fn job(conn: &mut Conn, job: JobId) -> Done<Option<JobView>> {
 
 pub(super) async fn jobs(conn: &mut Conn) -> Done<Vec<JobView>> {
     let found = query(select_job!("WHERE NOT search ORDER BY created, id")).fetch_all(conn).await?;
+    found.iter().map(job_view).collect()
+}
+
+pub(super) async fn submitted(conn: &mut Conn) -> Done<Vec<JobView>> {
+    let found = query(select_job!("WHERE state = 'submitted' ORDER BY created, id")).fetch_all(conn).await?;
     found.iter().map(job_view).collect()
 }
 

@@ -13,10 +13,10 @@ use crate::{
 };
 use std::time::Duration;
 
-const MOMENT: Duration = Duration::from_millis(1);
+pub(super) const MOMENT: Duration = Duration::from_millis(1);
 
 /// Asks until the session is reaped, which its lease of a moment allows soon.
-async fn reap(lab: &Lab, session: SessionId) {
+pub(super) async fn reap(lab: &Lab, session: SessionId) {
     while !lab.store.reap().await.unwrap().contains(&session) {
         tokio::task::yield_now().await;
     }

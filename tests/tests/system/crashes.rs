@@ -1,0 +1,77 @@
+//! Pictures that kill the process: each is found, rejected and named, and the others are embedded all the same.
+
+use imagefleet::world::World;
+use imagefleet_common::{ledger::Reason, task::ALONE_AFTER};
+use imagefleet_tests::{
+    child::Child,
+    compare::differences,
+    corpus::{deadly_jpeg, photos, write_yfcc_shard},
+    ledger::Ledger,
+    project::Project,
+};
+
+/// Nobody knows where the first two deaths were; each picture then takes two more.
+const DEATHS: usize = 2 + 2 * 2;
+
+fn project(deadly: &[usize]) -> Project {
+    let project = Project::new("yfcc", 12);
+    for (shard, count) in [("0a1", 24), ("0a2", 24)] {
+        let mut photos = photos(shard, count);
+        if shard == "0a1" {
+            deadly.iter().for_each(|at| photos[*at].bytes = deadly_jpeg());
+        }
+        write_yfcc_shard(&project.corpus(), shard, &photos);
+    }
+    project
+}
+
+#[test]
+#[ignore = "the process that another test starts, and that dies"]
+fn child() {
+    imagefleet_tests::child::run_for_parent();
+}
+
+#[test]
+fn a_picture_that_kills_the_process_is_found_and_rejected() {
+    let project = project(&[5, 20]);
+    let mut deaths = 0;
+    let end = loop {
+        let end = Child::start_with_deadly_pictures("crashes::child", &project).end();
+        if end.state.is_some() {
+            break end;
+        }
+        deaths += 1;
+        assert!(deaths <= DEATHS, "it dies for ever: {}", end.log);
+    };
+    assert_eq!((end.state.as_deref(), deaths), (Some("succeeded"), DEATHS), "{}", end.log);
+    let ledger = Ledger::read(&project.out());
+    assert_eq!(ledger.faults(), Vec::<String>::new());
+    let crashed: Vec<_> = ledger.rejected.iter().map(|row| (row.shard.as_str(), row.reason)).collect();
+    assert_eq!(crashed, [("0a1.zip", Reason::Crashes); 2]);
+    let photos = photos("0a1", 24);
+    let mut keys = [photos[5].key.clone(), photos[20].key.clone()];
+    keys.sort_unstable();
+    assert_eq!(ledger.rejected.iter().map(|row| row.key.clone()).collect::<Vec<_>>(), keys);
+    assert_eq!((ledger.shard("0a1.zip").embedded, ledger.shard("0a2.zip").embedded), (22, 24));
+}
+
+/// Two deaths for other reasons: what runs alone after them gives the same.
+#[test]
+fn what_runs_alone_gives_what_runs_together_gives() {
+    let (alone, together) = (project(&[]), project(&[]));
+    for _ in 0..2 {
+        let place = "before embed index.put 1".parse().unwrap();
+        assert!(Child::start("crashes::child", &alone, Some(&place)).end().by_kill());
+    }
+    for project in [&alone, &together] {
+        assert_eq!(Child::start("crashes::child", project, None).end().state.as_deref(), Some("succeeded"));
+    }
+    assert_eq!(differences(&together.out(), &alone.out()), Vec::<String>::new());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let tasks = runtime.block_on(async {
+        let world = World::open(&alone.data()).await.unwrap();
+        let job = world.jobs.jobs().await.unwrap().pop().unwrap();
+        world.jobs.tasks(job.id).await.unwrap()
+    });
+    assert!(tasks.iter().any(|task| task.crashes >= ALONE_AFTER), "one of them ran alone: {tasks:?}");
+}
