@@ -175,7 +175,10 @@ fn heart(
             let before = boottime();
             let answer = tokio::select! {
                 _ = &mut ended => return,
-                answer = tasks.beat(lease.session) => answer,
+                // A connection whose other end is gone says nothing: the next beat needs another, in time.
+                answer = tokio::time::timeout(length / 2, tasks.beat(lease.session)) => {
+                    answer.unwrap_or_else(|_| Err(Error::transient("no answer within half a lease")))
+                }
             };
             match answer {
                 Ok(answer) if answer.alive => {

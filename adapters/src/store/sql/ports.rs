@@ -1,7 +1,7 @@
 //! The ports, each method a transaction: what is done stands in the modules beside this one.
 
 use super::{
-    Database, Fault, Lock, Store, Tell, advance, catalog, claim,
+    Database, Done, Fault, Lock, Store, Tell, advance, catalog, claim,
     claim::Ask,
     control,
     ends::{self, End, Ending},
@@ -9,7 +9,7 @@ use super::{
 };
 use async_trait::async_trait;
 use imagefleet_common::{
-    error::Result,
+    error::{Error, Result},
     ids::{CollectionId, CorpusId, JobId, Millis, Queue, SessionId},
     job::spec::{CollectionSpec, CorpusSpec},
     ledger::RejectedRow,
@@ -22,7 +22,7 @@ use imagefleet_common::{
     task::State,
     work::{ChunkRef, Kind},
 };
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 use uuid::Uuid;
 
 /// One transaction that writes: `write!(store, Lock, Tell, "what is done", |conn| future)`.
@@ -36,7 +36,7 @@ macro_rules! write {
             $store.commit(conn, tell).await?;
             Ok::<_, Fault>(done)
         };
-        done.await.map_err(|fault| fault.doing($doing))
+        in_time($store.database.limit(), done).await.map_err(|fault| fault.doing($doing))
     }};
 }
 
@@ -48,8 +48,17 @@ macro_rules! read {
             let $conn = &mut conn;
             $body.await
         };
-        done.await.map_err(|fault: Fault| fault.doing($doing))
+        in_time($store.database.limit(), done).await.map_err(|fault: Fault| fault.doing($doing))
     }};
+}
+
+/// Gives a transaction up that takes too long, and its connection with it: its other end may be gone without a word, and
+/// whoever waits for it holds a slot, or all claims and ends of this process.
+async fn in_time<T>(limit: Duration, transaction: impl Future<Output = Done<T>>) -> Done<T> {
+    match tokio::time::timeout(limit, transaction).await {
+        Ok(done) => done,
+        Err(_) => Err(Fault::Rule(Error::transient(format!("no answer from the database within {limit:?}")))),
+    }
 }
 
 fn always<T>(_: &T) -> Tell {
