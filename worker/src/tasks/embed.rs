@@ -13,7 +13,7 @@ use imagefleet_common::{
     Error, Result,
     ids::CollectionId,
     job::spec::CollectionSpec,
-    ledger::{Counts, RejectedRow, Spent},
+    ledger::{Counts, Reason, RejectedRow, Spent},
     ports::{
         catalog::Shard,
         index::{Doomed, Payload, Point},
@@ -70,6 +70,8 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
         upserting: Duration::ZERO,
     };
     let (read, ()) = tokio::try_join!(shards::feed(reading), points.collect(receiver))?;
+    let damaged = points.rejected.iter().filter(|(_, row)| is_damage(row.reason)).map(|(ordinal, _)| *ordinal);
+    shards::confirm(worker, corpus, &shard, &damaged.collect(), &collection.limits).await?;
     let spent = Spent { upsert: points.upserting.as_micros() as u64, ..account.spent() };
 
     // What was read beyond the cut belongs to the rest: it overwrites these points under its own epoch.
@@ -94,6 +96,11 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
     let lines: String = names.iter().flat_map(|name| [name, "\n"]).collect();
     worker.ports.artifacts.put(&artifact, lines.into()).await?;
     Ok(Done::Ended(Outcome::Embedded(Embedded { artifact, counts, rejected, spent, rest: read.rest })))
+}
+
+/// What an archive's own checks refuse.
+fn is_damage(reason: Reason) -> bool {
+    matches!(reason, Reason::WrongChecksum | Reason::BadEntry)
 }
 
 fn counts(seen: u64, embedded: u64, unattributed: u64, rejected: &[RejectedRow]) -> Counts {
