@@ -11,7 +11,12 @@ use imagefleet_common::{
     work::Kind,
 };
 use sqlx::{ConnectOptions, PgConnection, Row, postgres::PgConnectOptions};
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 use uuid::Uuid;
 
 fn url() -> String {
@@ -227,6 +232,51 @@ async fn a_store_goes_on_after_its_connections_were_cut() {
         assert!(store.beat(lab.session).await.is_ok_and(|beat| beat.alive));
     }
     assert!(killed > 0);
+}
+
+/// Passes connections on to the database. Those that are open when `silence` changes are silent from then on.
+async fn passes_on(silence: watch::Receiver<bool>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let database = PgConnectOptions::from_str(&url()).unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = TcpStream::connect((database.get_host(), database.get_port())).await.unwrap();
+            let mut silence = silence.clone();
+            silence.mark_unchanged();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => {}
+                    _ = silence.changed() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_connection_whose_other_end_says_nothing_is_given_up_and_the_next_call_has_another() {
+    let (_lab, _, settings, _) = behind().await;
+    let (silent, silence) = watch::channel(false);
+    let address = passes_on(silence).await;
+    let host = PgConnectOptions::from_str(&settings.url).unwrap();
+    let url = settings.url.replace(&format!("{}:{}", host.get_host(), host.get_port()), &address.to_string());
+    let limit = Duration::from_secs(1);
+    let store = PostgresStore::connect(Settings { url, limit, connections: 1, ..settings }).await.unwrap();
+    store.jobs().await.unwrap();
+    silent.send_replace(true);
+    let call = tokio::time::timeout(5 * limit, store.jobs()).await.expect("it does not wait for ever");
+    let error = call.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("within 1s"), "{error}");
+    let goes_on = async {
+        // The pool takes a few seconds to see that the connection is of no use.
+        while let Err(error) = store.jobs().await {
+            assert!(error.is_transient(), "{error}");
+        }
+    };
+    tokio::time::timeout(20 * limit, goes_on).await.expect("another connection is made");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 pub mod around;
 pub mod broken;
 pub mod building;
+pub mod chaos;
 pub mod child;
 pub mod compare;
 pub mod corpus;

@@ -179,10 +179,12 @@ fn heart(
             let before = boottime();
             let answer = tokio::select! {
                 _ = &mut ended => return,
-                answer = tokio::time::timeout(lease.left(), tasks.beat(lease.session)) => answer,
+                // A connection whose other end is gone says nothing: the next beat needs another, in time.
+                answer = tokio::time::timeout(lease.left().min(length / 2), tasks.beat(lease.session)) => {
+                    answer.unwrap_or_else(|_| Err(Error::transient("no answer within half a lease")))
+                }
             };
-            // The lease runs out whether there is an answer or not.
-            match answer.unwrap_or_else(|_| Err(Error::transient("no answer within the lease"))) {
+            match answer {
                 Ok(answer) if answer.alive => {
                     lease.extend(before + length.as_nanos() as u64);
                     lease.stop_unneeded(&answer.unneeded);

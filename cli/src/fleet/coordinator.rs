@@ -29,7 +29,8 @@ pub(crate) async fn command(global: &Global, args: CoordinatorArgs) -> Result<Ex
     let fleet = config.clone().into_fleet()?;
     let token = config.coordinator.token()?.map(|token| token.reveal().to_owned());
     let listener = listen(Key::Listen, config.coordinator.listen).await?;
-    let settings = Settings { lease: fleet.lease, ..Settings::default() };
+    // Who has not claimed after two leases is gone, and so may be the message.
+    let settings = Settings { lease: fleet.lease, republish_after: 2 * fleet.lease, ..Settings::default() };
     let Some(fleet) = Fleet::connect_patiently(&fleet, &stop).await? else { return Ok(Exit::Done) };
     let ended = coordinate(&fleet.world, settings, listener, token, stop).await;
     fleet.close().await;

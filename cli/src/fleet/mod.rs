@@ -38,10 +38,16 @@ use imagefleet_common::{
     task::RetryRules,
 };
 use imagefleet_worker::stop::Stop;
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// Database connections of a process.
 const CONNECTIONS: u32 = 8;
+/// The least time that a transaction is given, and two and a half leases are: whoever hears nothing for longer than its
+/// lease runs has lost it in any case.
+const TRANSACTION: Duration = Duration::from_secs(5);
+
+/// How long services are waited for at the end.
+const FAREWELL: Duration = Duration::from_secs(4);
 
 /// Everything of a fleet, for a process that works in it.
 pub struct Fleet {
@@ -65,10 +71,15 @@ impl Fleet {
         patiently(stop, "connect to the fleet's services", async || Self::connect(config).await).await
     }
 
-    /// In the order of use: what is not acknowledged by now comes again.
+    /// In the order of use: what is not acknowledged by now comes again. A service that does not answer is left.
     pub async fn close(self) {
-        self.broker.close().await;
-        self.store.close().await;
+        let closed = async {
+            self.broker.close().await;
+            self.store.close().await;
+        };
+        if tokio::time::timeout(FAREWELL, closed).await.is_err() {
+            tracing::warn!("broker or database did not answer at the end; they will notice by themselves");
+        }
     }
 }
 
@@ -138,6 +149,7 @@ fn store_settings(config: &FleetConfig) -> postgres::Settings {
         url: config.database_url.reveal().to_owned(),
         namespace: config.namespace.clone(),
         connections: CONNECTIONS,
+        limit: (config.lease * 5 / 2).max(TRANSACTION),
         retry: RetryRules::default(),
     }
 }

@@ -1,11 +1,15 @@
 //! An index that loses what it confirmed, and a broker that loses messages or is never given too many.
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use imagefleet::world::World;
 use imagefleet_common::{
+    Result,
     ids::Epoch,
     ports::{
         index::Doomed,
         jobs::{JobState, TaskView},
+        layered::{Effect, Layer, Op},
     },
     task::State,
     work::Kind,
@@ -20,7 +24,14 @@ use imagefleet_tests::{
     project::Project,
     running::{behind, start},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 const EACH: u64 = 12;
 
@@ -46,6 +57,52 @@ async fn tasks(project: &Project) -> Vec<TaskView> {
 
 fn nothing() -> Vec<String> {
     Vec::new()
+}
+
+/// The first bytes that are read of a port and begin like this begin otherwise, once.
+#[derive(Clone)]
+struct Flip {
+    port: &'static str,
+    begin: &'static [u8],
+    done: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Layer for Flip {
+    async fn call<'a, T: Any + Send>(
+        &'a self,
+        op: Op,
+        effect: &'a (dyn Fn() -> Effect<'a, T> + Send + Sync),
+    ) -> Result<T> {
+        let mut answer = effect().await?;
+        if let Some(bytes) = (&mut answer as &mut dyn Any).downcast_mut::<Bytes>()
+            && op.port == self.port
+            && bytes.starts_with(self.begin)
+            // Not the read that looks for a zip's directory, which a small zip is whole in.
+            && !bytes.windows(4).any(|window| window == b"PK\x05\x06")
+            && !self.done.swap(true, Ordering::SeqCst)
+        {
+            let mut other = bytes.to_vec();
+            other[0] ^= 1;
+            *bytes = other.into();
+        }
+        Ok(answer)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_were_damaged_on_their_way_are_read_again() {
+    const CASES: [(&str, &[u8]); 3] =
+        [("files", b"PK\x03\x04"), ("artifacts", b"article_id,"), ("artifacts", b"{\"article_id\"")];
+    for (port, begin) in CASES {
+        let (undisturbed, project) = twins().await;
+        let flip = Flip { port, begin, done: Arc::default() };
+        assert_eq!(start(&project, &flip, |_| {}).await.end().await.state, JobState::Succeeded);
+        assert!(flip.done.load(Ordering::SeqCst), "nothing of {port} was damaged");
+        assert_eq!(differences(&undisturbed.out(), &project.out()), nothing());
+        let failures: Vec<u32> = tasks(&project).await.iter().map(|task| task.failures).filter(|it| *it > 0).collect();
+        assert_eq!(failures, [1], "{begin:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

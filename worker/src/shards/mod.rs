@@ -21,7 +21,7 @@ use imagefleet_common::{
         tasks::{Listing, Rest},
     },
 };
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 /// Cuts a shard into chunks. A shard that is gone, or that is no archive, is a permanent error that names it.
 pub async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Listing> {
@@ -88,6 +88,22 @@ pub async fn feed(reading: Reading<'_>) -> Result<Read> {
         Layout::Yfcc | Layout::Zip => zip::feed(reading).await,
         Layout::Tar => tar::feed(reading).await,
         Layout::Folder => folder::feed(reading).await,
+    }
+}
+
+/// Reads once more what these pictures are made of, which the archive's own checks have refused: bytes are damaged on
+/// their way, too, and a picture is rejected for those that the shard holds. Transient error where one is whole now.
+pub async fn confirm(
+    worker: &Worker,
+    corpus: &CorpusSpec,
+    shard: &Shard,
+    damaged: &HashSet<u64>,
+    limits: &Limits,
+) -> Result<()> {
+    match corpus.layout {
+        Layout::Yfcc | Layout::Zip if !damaged.is_empty() => zip::confirm(worker, corpus, shard, damaged, limits).await,
+        // Without checksums nothing says which of two reads is right.
+        _ => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
 use futures::{FutureExt, StreamExt, stream};
 use imagefleet_common::{
     Context, Error, Result,
-    job::spec::{CorpusSpec, Layout},
+    job::spec::{CorpusSpec, Layout, Limits},
     ledger::Rejection,
     ports::{
         catalog::Shard,
@@ -19,7 +19,7 @@ use imagefleet_common::{
 use imagefleet_pictures::{
     archive::{
         names,
-        zip::{ReadBlock, ZipEntry, plan_reads, read_directory},
+        zip::{ReadBlock, ZipEntry, plan_reads, read_directory, unpack},
     },
     metadata::{ShardMetadata, read_metadata},
 };
@@ -157,6 +157,33 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
         reading.reject(candidate, rejection);
     }
     Ok(reading.ended(rest))
+}
+
+pub(super) async fn confirm(
+    worker: &Worker,
+    corpus: &CorpusSpec,
+    shard: &Shard,
+    damaged: &HashSet<u64>,
+    limits: &Limits,
+) -> Result<()> {
+    let changed = || Error::changed(format!("read {} again: it has changed since it was listed", shard.path));
+    let objects = objects(worker, corpus, shard).await?.ok_or_else(changed)?;
+    if objects.listing() != shard.listing {
+        return Err(changed());
+    }
+    let directory = directory(worker, corpus, shard, &objects).await?;
+    let entries = directory.pictures.iter().filter(|picture| damaged.contains(&picture.candidate.ordinal));
+    let zip = Pinned { objects: worker.ports.sources.as_ref(), meta: &objects.zip };
+    for ReadBlock { range, entries } in plan_reads(entries.map(|picture| picture.zip.clone()), BLOCK) {
+        let bytes = zip.read(range.clone()).await?;
+        if let Some(whole) = entries.iter().find(|entry| unpack(&bytes, range.start, entry, limits).is_ok()) {
+            return Err(Error::transient(format!(
+                "read {} of {}: its bytes were damaged on their way",
+                whole.name, shard.path
+            )));
+        }
+    }
+    Ok(())
 }
 
 async fn directory(worker: &Worker, corpus: &CorpusSpec, shard: &Shard, objects: &Objects) -> Result<Arc<Directory>> {

@@ -14,7 +14,7 @@ use imagefleet_common::{
     Error, Result,
     ids::CollectionId,
     job::spec::CollectionSpec,
-    ledger::{Counts, RejectedRow, Spent},
+    ledger::{Counts, Reason, RejectedRow, Spent},
     ports::{
         catalog::Shard,
         index::{Doomed, Payload, Point},
@@ -77,6 +77,8 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
         upserting: Duration::ZERO,
     };
     let (read, ()) = tokio::try_join!(shards::feed(reading), points.collect(receiver))?;
+    let damaged = points.rejected.iter().filter(|(_, row)| is_damage(row.reason)).map(|(ordinal, _)| *ordinal);
+    shards::confirm(worker, corpus, &shard, &damaged.collect(), &collection.limits).await?;
     if is_alone {
         stand_at(worker.ports.tasks.as_ref(), attempt.holding(), None).await?;
     }
@@ -104,6 +106,11 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
     let lines: String = names.iter().flat_map(|name| [name, "\n"]).collect();
     worker.ports.artifacts.put(&artifact, lines.into()).await?;
     Ok(Done::Ended(Outcome::Embedded(Embedded { artifact, counts, rejected, spent, rest: read.rest })))
+}
+
+/// What an archive's own checks refuse.
+fn is_damage(reason: Reason) -> bool {
+    matches!(reason, Reason::WrongChecksum | Reason::BadEntry)
 }
 
 /// Each picture's ordinal is written down before it is decoded: if the process dies, that is what it died at.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use imagefleet_common::{
     Context, Error, Result,
-    ids::{CollectionId, CorpusId, JobId},
+    ids::{CollectionId, CorpusId, JobId, content_hash},
     job::spec::{CollectionSpec, CorpusSpec, ResolvedJob, input_path},
     ports::{
         jobs::{JobView, TaskView},
@@ -27,8 +27,10 @@ use imagefleet_common::{
 };
 use imagefleet_retrieval::{
     articles::{Article, read_articles},
+    candidates::from_lines,
     evaluation::queries,
 };
+use serde::de::DeserializeOwned;
 
 /// Does the attempt's work.
 pub fn execute<'a>(worker: &'a Worker, attempt: &'a Attempt) -> BoxFuture<'a, Result<Done>> {
@@ -67,7 +69,7 @@ impl Worker {
 
     /// The job's queries.
     async fn articles(&self, job: &ResolvedJob) -> Result<Vec<Article>> {
-        let bytes = self.read_artifact(&input_path(&job.articles)).await?;
+        let bytes = self.read_input(&job.articles).await?;
         let (name, spec) = (job.spec.articles.file.clone(), job.spec.clone());
         let read = tokio::task::spawn_blocking(move || queries(&spec, read_articles(&bytes, &name)?)).await;
         read.permanent(|| format!("read articles {}", job.spec.articles.file))?
@@ -77,6 +79,23 @@ impl Worker {
     async fn read_artifact(&self, path: &str) -> Result<Bytes> {
         let found = read_latest(self.ports.artifacts.as_ref(), path).await?;
         found.ok_or_else(|| Error::permanent(format!("read artifact {path}: it is gone; retry the task that wrote it")))
+    }
+
+    /// Bytes of an input that was stored when the job was submitted: those that were, since its name is their hash.
+    async fn read_input(&self, hash: &str) -> Result<Bytes> {
+        let path = input_path(hash);
+        let bytes = self.read_artifact(&path).await?;
+        match content_hash(&bytes) == hash {
+            true => Ok(bytes),
+            false => Err(Error::transient(format!("read artifact {path}: its bytes are not those that were stored"))),
+        }
+    }
+
+    /// Lines that the winning attempt wrote of the job's task that does `work`. They are ours: what cannot be read was
+    /// damaged, and perhaps only on its way.
+    async fn lines_of<T: DeserializeOwned>(&self, tasks: &[TaskView], work: &Work) -> Result<Vec<T>> {
+        let bytes = self.artifact_of(tasks, work).await?;
+        from_lines(&bytes, &work.key()).map_err(|error| Error::transient(error.to_string()))
     }
 
     /// What the winning attempt wrote of the job's task that does `work`.

@@ -7,12 +7,12 @@ use crate::{
 use imagefleet_common::{
     Error, Result,
     ids::{CollectionId, JobId},
-    job::spec::{RerankSection, input_path},
+    job::spec::RerankSection,
     ports::tasks::Outcome,
     work::Work,
 };
 use imagefleet_models::head::LinearHead;
-use imagefleet_retrieval::candidates::{QueryCandidates, QueryScores, from_lines, to_lines};
+use imagefleet_retrieval::candidates::{QueryCandidates, QueryScores, to_lines};
 use std::collections::{BTreeSet, HashMap};
 
 /// Vectors that are read at a time: 6 MiB of 768 values.
@@ -26,7 +26,7 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId, reranker
     })?;
     let tasks = worker.ports.jobs.tasks(job).await?;
     let retrieve = Work::Retrieve { job, block };
-    let candidates: Vec<QueryCandidates> = from_lines(&worker.artifact_of(&tasks, &retrieve).await?, &retrieve.key())?;
+    let candidates: Vec<QueryCandidates> = worker.lines_of(&tasks, &retrieve).await?;
     let scores = match section {
         RerankSection::Identity => {
             let of_query = |query: QueryCandidates| QueryScores {
@@ -39,7 +39,7 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId, reranker
             let hash = resolved.heads.get(reranker as usize).and_then(Option::as_ref);
             let hash =
                 hash.ok_or_else(|| Error::permanent(format!("find the head of reranker {reranker}: it has none")))?;
-            let head = LinearHead::read(&worker.read_artifact(&input_path(hash)).await?)?;
+            let head = LinearHead::read(&worker.read_input(hash).await?)?;
             head.must_fit(worker.collection(&view.collection).await?.dims)?;
             aesthetics(worker, &view.collection, &head, candidates).await?
         }

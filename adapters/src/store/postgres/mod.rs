@@ -40,16 +40,19 @@ pub struct Settings {
     pub namespace: String,
     /// Connections that this process opens at most, besides one that beats and one that listens.
     pub connections: u32,
+    /// How long a transaction may take before it is given up. The server ends a statement after four fifths of it.
+    pub limit: Duration,
     pub retry: RetryRules,
 }
 
 impl fmt::Debug for Settings {
     /// The URL may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, namespace, connections, retry } = self;
+        let Self { url: _, namespace, connections, limit, retry } = self;
         f.debug_struct("Settings")
             .field("namespace", namespace)
             .field("connections", connections)
+            .field("limit", limit)
             .field("retry", retry)
             .finish_non_exhaustive()
     }
@@ -57,7 +60,13 @@ impl fmt::Debug for Settings {
 
 impl Settings {
     pub fn new(url: impl Into<String>, namespace: impl Into<String>) -> Self {
-        Self { url: url.into(), namespace: namespace.into(), connections: 8, retry: RetryRules::default() }
+        Self {
+            url: url.into(),
+            namespace: namespace.into(),
+            connections: 8,
+            limit: Duration::from_secs(75),
+            retry: RetryRules::default(),
+        }
     }
 
     fn options(&self) -> Result<PgConnectOptions> {
@@ -77,16 +86,17 @@ impl Settings {
                 self.namespace
             )));
         }
+        let statement = (self.limit.as_millis() * 4 / 5).to_string();
         Ok(options
             .application_name(&format!("imagefleet {}", self.namespace))
             .options([
                 ("search_path", self.namespace.as_str()),
+                ("idle_in_transaction_session_timeout", statement.as_str()),
+                ("statement_timeout", statement.as_str()),
                 // A server whose other end is gone, or whose answer takes for ever, lets go of its locks.
                 ("tcp_keepalives_idle", "10"),
                 ("tcp_keepalives_interval", "5"),
                 ("tcp_keepalives_count", "3"),
-                ("idle_in_transaction_session_timeout", "60s"),
-                ("statement_timeout", "60s"),
             ])
             .statement_cache_capacity(256)
             .disable_statement_logging())
@@ -114,6 +124,7 @@ pub struct Postgres {
     /// The schema's locks.
     locks: i32,
     changes: listen::Changes,
+    limit: Duration,
 }
 
 /// What an advisory lock is for; the second half of its key.
@@ -138,7 +149,7 @@ impl PostgresStore {
         let beats = pool_of(1, Duration::from_secs(5)).connect_lazy_with(options.clone());
         let changes = listen::Changes::start(options, &settings.namespace);
         let locks = lock_key(&settings.namespace);
-        Ok(Self::new(Postgres { pool, beats, locks, changes }, settings.retry))
+        Ok(Self::new(Postgres { pool, beats, locks, changes, limit: settings.limit }, settings.retry))
     }
 
     /// Makes the schema and its tables, or brings them up to date. Any number may ask at once.
@@ -225,6 +236,10 @@ impl Database for Postgres {
 
     fn tell(&self) {
         self.changes.tell();
+    }
+
+    fn limit(&self) -> Duration {
+        self.limit
     }
 }
 

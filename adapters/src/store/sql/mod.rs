@@ -42,6 +42,7 @@ use imagefleet_common::{
     task::RetryRules,
 };
 use query::Conn;
+use std::time::Duration;
 
 pub(super) type Done<T> = std::result::Result<T, Fault>;
 
@@ -78,6 +79,9 @@ pub(super) trait Database: Send + Sync + 'static {
 
     /// Wakes whoever waits for a change.
     fn tell(&self);
+
+    /// How long a transaction may take.
+    fn limit(&self) -> Duration;
 }
 
 /// Tasks, jobs and the catalog in one database.

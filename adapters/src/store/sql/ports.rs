@@ -25,7 +25,7 @@ use imagefleet_common::{
     task::State,
     work::{ChunkRef, Kind},
 };
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 use uuid::Uuid;
 
 /// One transaction that writes: `write!(store, Lock, Tell, "what is done", |conn| future)`.
@@ -39,7 +39,7 @@ macro_rules! write {
             $store.commit(conn, tell).await?;
             Ok::<_, Fault>(done)
         };
-        in_time(done).await.map_err(|fault| fault.doing($doing))
+        in_time($store.database.limit(), done).await.map_err(|fault| fault.doing($doing))
     }};
 }
 
@@ -51,17 +51,16 @@ macro_rules! read {
             let $conn = &mut conn;
             $body.await
         };
-        in_time(done).await.map_err(|fault: Fault| fault.doing($doing))
+        in_time($store.database.limit(), done).await.map_err(|fault: Fault| fault.doing($doing))
     }};
 }
 
-/// Longer than any statement may take: what has no answer by then has lost its server, which nothing else would notice.
-const LONGEST: Duration = Duration::from_secs(75);
-
-async fn in_time<T>(done: impl Future<Output = Done<T>>) -> Done<T> {
-    match tokio::time::timeout(LONGEST, done).await {
+/// Gives a transaction up that takes too long, and its connection with it: its other end may be gone without a word, and
+/// whoever waits for it holds a slot, or all claims and ends of this process.
+async fn in_time<T>(limit: Duration, transaction: impl Future<Output = Done<T>>) -> Done<T> {
+    match tokio::time::timeout(limit, transaction).await {
         Ok(done) => done,
-        Err(_) => Err(Error::transient(format!("no answer within {} s", LONGEST.as_secs())).into()),
+        Err(_) => Err(Fault::Rule(Error::transient(format!("no answer from the database within {limit:?}")))),
     }
 }
 

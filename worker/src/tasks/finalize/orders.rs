@@ -9,7 +9,7 @@ use imagefleet_common::{
 };
 use imagefleet_retrieval::{
     articles::Article,
-    candidates::{QueryCandidates, QueryScores, blocks, from_lines},
+    candidates::{QueryCandidates, QueryScores, blocks},
     evaluation::{
         metrics::is_right,
         report::{Comparison, Report as Evaluated},
@@ -83,10 +83,8 @@ impl Finalize<'_> {
         for block in 0..blocks(self.resolved.titles as usize) as u32 {
             let retrieve = Work::Retrieve { job, block };
             let rerank = Work::Rerank { job, reranker: number, block };
-            let queries: Vec<QueryCandidates> =
-                from_lines(&self.worker.artifact_of(&self.tasks, &retrieve).await?, &retrieve.key())?;
-            let scores: Vec<QueryScores> =
-                from_lines(&self.worker.artifact_of(&self.tasks, &rerank).await?, &rerank.key())?;
+            let queries: Vec<QueryCandidates> = self.worker.lines_of(&self.tasks, &retrieve).await?;
+            let scores: Vec<QueryScores> = self.worker.lines_of(&self.tasks, &rerank).await?;
             if queries.len() != scores.len() {
                 let (lists, scored) = (queries.len(), scores.len());
                 return Err(Error::permanent(format!("fuse {}: {lists} lists and {scored} scored", rerank.key())));

@@ -1,0 +1,20 @@
+//! The short form of the fault campaign (docs/reliability.md): two fleets, a run of 25 faults each. `scripts/chaos` is the
+//! long one. It starts a PostgreSQL and a RabbitMQ of its own, since it breaks them.
+
+use imagefleet_tests::chaos::campaign::Campaign;
+use std::path::Path;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_breaks_nothing_is_lost_or_doubled_and_the_results_are_those_of_an_undisturbed_run() {
+    let campaign = Campaign {
+        binary: env!("CARGO_BIN_EXE_imagefleet").into(),
+        seed: 1,
+        faults: 50,
+        per_fleet: 25,
+        keep: Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos"),
+        replay: None,
+    };
+    let report = campaign.run().await;
+    eprintln!("{report}");
+    assert_eq!(report.wrong(), Vec::<String>::new(), "journals and logs: {}", campaign.keep.display());
+}
