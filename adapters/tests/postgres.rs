@@ -3,11 +3,12 @@
 
 use imagefleet_adapters::store::postgres::{PostgresStore, Settings};
 use imagefleet_common::{
-    conformance::seed::{HOUR, Lab, Made, job, open_session, rules},
+    conformance::seed::{HOUR, Lab, Made, chunk, cut, job, listing, open_session, rules},
     ports::{
         jobs::{Control, Jobs},
-        tasks::{Claim, Tasks},
+        tasks::{Claim, Outcome, Tasks, Written},
     },
+    task::State,
     work::Kind,
 };
 use sqlx::{ConnectOptions, PgConnection, Row, postgres::PgConnectOptions};
@@ -138,6 +139,30 @@ async fn what_changes_who_may_run_is_alone_and_claims_are_not() {
     run(&mut other, "COMMIT".into()).await;
     assert!(matches!(claim.await.unwrap(), Claim::Granted(_)));
     cancel.await.unwrap();
+}
+
+/// An end that is held up in its middle has not begun for anybody else.
+#[tokio::test]
+async fn what_follows_from_an_end_is_seen_with_it() {
+    let (lab, store, _, mut other) = behind().await;
+    let job = job("a");
+    lab.start(&job, &["a.zip"]).await;
+    let changed = Outcome::Superseded { detail: "the tag differs".into() };
+    let (list, embed) = (job.list(1), job.embed(chunk(1, 1, 0)));
+    for (work, outcome) in [(&list, Outcome::Listed(listing("etag", vec![cut(0)]))), (&embed, changed)] {
+        let holding = lab.take(&job, work).await;
+        let before = store.tasks(job.id).await.unwrap();
+        run(&mut other, "BEGIN; SELECT 1 FROM shard FOR UPDATE".into()).await;
+        let mut end = tokio::spawn({
+            let store = store.clone();
+            async move { store.succeed(holding, &outcome).await.unwrap() }
+        });
+        assert!(waits(&mut end).await, "its shard is locked");
+        assert_eq!(store.tasks(job.id).await.unwrap(), before);
+        run(&mut other, "COMMIT".into()).await;
+        assert_eq!(end.await.unwrap(), Written::Done);
+        assert_eq!(lab.state(&job, if work == &list { &embed } else { &list }).await, State::Ready);
+    }
 }
 
 #[tokio::test]

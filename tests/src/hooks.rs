@@ -19,6 +19,8 @@ pub enum Then {
     /// It is confirmed and never happens. Only for calls that answer nothing.
     Lose,
     Fail,
+    /// It happens, and its caller is told that it failed.
+    Forget,
 }
 
 /// A call as hooks see it.
@@ -91,9 +93,11 @@ impl Layer for Hooks {
         effect: &'a (dyn Fn() -> Effect<'a, T> + Send + Sync),
     ) -> Result<T> {
         let call = self.count(op);
-        match (self.before)(call).await {
-            Then::Go => {}
-            Then::Fail => return Err(Error::transient(format!("{} {} fails in this test", op.port, op.method))),
+        let then = (self.before)(call).await;
+        let failed = || Error::transient(format!("{} {} fails in this test", op.port, op.method));
+        match then {
+            Then::Go | Then::Forget => {}
+            Then::Fail => return Err(failed()),
             Then::Lose => {
                 let nothing: Box<dyn Any> = Box::new(());
                 return Ok(*nothing.downcast().expect("only a call that answers nothing can be lost"));
@@ -101,6 +105,6 @@ impl Layer for Hooks {
         }
         let answer = effect().await?;
         (self.after)(call, &answer);
-        Ok(answer)
+        if then == Then::Forget { Err(failed()) } else { Ok(answer) }
     }
 }

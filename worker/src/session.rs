@@ -202,3 +202,26 @@ fn heart(
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_lease_that_ran_out_or_was_lost_is_not_extended() {
+        let lease = Lease::new(SessionId::random(), boottime() + SECOND);
+        lease.extend(boottime() + 1000 * SECOND);
+        // An answer that was long under way takes nothing back.
+        lease.extend(boottime());
+        assert!(lease.is_held());
+        lease.lose();
+        let ran_out = Lease::new(SessionId::random(), boottime());
+        for lease in [lease, ran_out] {
+            lease.extend(boottime() + SECOND);
+            assert!(!lease.is_held());
+            assert!(lease.check().is_err());
+        }
+    }
+}

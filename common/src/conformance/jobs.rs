@@ -49,6 +49,7 @@ macro_rules! jobs_conformance {
                 a_job_without_pictures_or_titles_ends,
                 a_stage_with_only_dead_tasks_left_blocks_the_job,
                 another_jobs_open_tasks_hold_up_nobody,
+                what_is_listed_and_embedded_again_holds_up_later_stages_too,
                 an_unchanged_corpus_leaves_nothing_to_do,
                 a_changed_corpus_is_sealed_and_searched_again,
                 a_removed_shard_is_sealed_and_searched_again,

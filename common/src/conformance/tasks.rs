@@ -61,6 +61,7 @@ macro_rules! tasks_conformance {
                 a_beat_names_what_no_job_needs_any_more,
                 a_lost_task_that_no_job_wants_is_cancelled,
                 only_a_lost_attempt_is_waited_out,
+                who_writes_into_a_removed_shard_is_waited_out,
                 sessions_are_seen_with_what_they_run_until_they_end,
             );
         }
@@ -99,6 +100,7 @@ macro_rules! tasks_conformance {
             use $crate::conformance::tasks::listings as suite;
             $crate::conformance_cases!($make:
                 a_listing_spawns_a_task_for_each_chunk_in_one_step,
+                a_listing_that_is_refused_changes_nothing,
                 a_known_listing_changes_nothing,
                 a_changed_listing_replaces_version_chunks_ledger_and_tasks,
                 an_attempt_on_a_replaced_chunk_ends_superseded_and_lists_nothing,

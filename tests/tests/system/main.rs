@@ -10,6 +10,7 @@ mod faults;
 mod filters;
 mod incremental;
 mod layouts;
+mod leases;
 mod losses;
 mod main_job;
 mod races;

@@ -6,6 +6,7 @@ use imagefleet_adapters::faults::Moment;
 use imagefleet_common::{
     ids::Epoch,
     ports::{
+        broker::Delivery,
         index::{Payload, Point},
         jobs::{JobState, TaskView},
         tasks::Claim,
@@ -26,12 +27,13 @@ use imagefleet_tests::{
     running::{behind, start},
 };
 use imagefleet_worker::Settings;
+use serde_json::Value;
 use std::{
     fs,
     process::Command,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -130,6 +132,25 @@ async fn a_changed_job_file_cancels_the_older_job_and_keeps_its_chunks() {
     assert_eq!(project.verify().await.unwrap().wrong, nothing());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_searches_the_shards_that_it_planned_and_none_that_came_later() {
+    let (undisturbed, project) = (undisturbed().await, project());
+    stopped_in_its_second_chunk(&project).await;
+    let later = photos("0a4", EACH as usize);
+    write_yfcc_shard(&project.corpus(), "0a4", &later);
+    let job = fs::read_to_string(project.job_file()).unwrap();
+    let other = job.replace("name = \"test\"\n[corpus]", "name = \"other\"\n[corpus]").replace("\"out\"", "\"other\"");
+    fs::write(project.job_file(), other).unwrap();
+    assert_eq!(project.run().await.unwrap().state, JobState::Succeeded);
+    let others = rows(&project.path().join("other"));
+    let is_later = |key: &Value| later.iter().any(|photo| *key == photo.key);
+    assert!(others.iter().flat_map(|row| row["indices"].as_array().unwrap()).any(is_later), "else this test shows nothing");
+
+    fs::write(project.job_file(), job).unwrap();
+    assert_eq!(project.run().await.unwrap().state, JobState::Succeeded);
+    assert_eq!(differences(&undisturbed.out(), &project.out()), nothing());
+}
+
 fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
@@ -167,6 +188,8 @@ struct Reaped {
     sealed_after: Mutex<Option<Duration>>,
     /// Each claim of a chunk.
     claims: Mutex<Vec<(ChunkRef, Epoch)>>,
+    /// Messages that the worker took.
+    deliveries: AtomicU64,
 }
 
 /// The heart of a run stops while its encoder holds, until the store has reaped its session. Late writes of the lost
@@ -207,6 +230,7 @@ async fn run_with_a_reaped_session(project: &Project) -> (Arc<Reaped>, Hooks) {
                 {
                     reaped.claims.lock().unwrap().push((chunk, claimed.epoch));
                 }
+                reaped.deliveries.fetch_add(answer.is::<Delivery>().into(), Ordering::SeqCst);
                 if call.is("tasks", "open_session") && call.number == 2 {
                     gate.open();
                 }
@@ -251,6 +275,12 @@ async fn a_worker_whose_session_was_reaped_starts_anew_and_no_late_write_counts(
     let waited = reaped.sealed_after.lock().unwrap().unwrap();
     assert!(waited >= LEASE + UPSERT, "sealed {waited:?} after attempts were lost whose writes could still come");
     assert!(reaped.claims.lock().unwrap().len() > SHARDS.len(), "chunks were claimed again");
+    let dealt_with = hooks.calls("broker", "ack") + hooks.calls("broker", "give_back");
+    assert_eq!(dealt_with, reaped.deliveries.load(Ordering::SeqCst), "messages of lost attempts, too");
+    for task in ended.iter().filter(|task| task.work.kind() == Kind::Embed) {
+        let artifact = task.artifact.as_deref().unwrap();
+        assert!(artifact.contains(&format!("/{}/", task.attempt)), "{artifact} is no other attempt's");
+    }
     assert_eq!(differences(&undisturbed.out(), &project.out()), nothing());
     assert_eq!(project.verify().await.unwrap().wrong, nothing());
 }

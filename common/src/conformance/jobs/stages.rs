@@ -102,6 +102,20 @@ pub async fn another_jobs_open_tasks_hold_up_nobody(lab: &Lab) {
     assert_eq!(lab.advance(&job).await, [Step::Began(Stage::Seal)]);
 }
 
+/// A later job finds the shard changed while this one seals: what it is to search is not all there.
+pub async fn what_is_listed_and_embedded_again_holds_up_later_stages_too(lab: &Lab) {
+    let (job, later) = (job("a"), job("later"));
+    embed_all(lab, &job).await;
+    assert_eq!(lab.advance(&job).await, [Step::Began(Stage::Seal)]);
+    lab.start(&later, &["a.zip"]).await;
+    lab.finish(&job, &Work::Seal { job: job.id }).await;
+    assert_eq!(lab.advance(&job).await, [], "its shard is being listed");
+    lab.list(&later, 1, listing("new etag", vec![cut(0)])).await;
+    assert_eq!(lab.advance(&job).await, [], "its chunk is being embedded");
+    lab.embed(&job, chunk(1, 2, 0)).await;
+    assert_eq!(lab.advance(&job).await, [Step::Began(Stage::Retrieve)]);
+}
+
 pub async fn an_unchanged_corpus_leaves_nothing_to_do(lab: &Lab) {
     let job = job("a");
     embed_all(lab, &job).await;

@@ -47,6 +47,18 @@ pub async fn a_listing_spawns_a_task_for_each_chunk_in_one_step(lab: &Lab) {
     assert_eq!(lab.advance(&job).await, [], "embedding follows listing within the stage");
 }
 
+pub async fn a_listing_that_is_refused_changes_nothing(lab: &Lab) {
+    let (job, later) = (job("a"), job("later"));
+    start(lab, &job).await;
+    lab.start(&later, &["a.zip"]).await;
+    let holding = lab.take(&later, &later.list(1)).await;
+    let seen = async || (lab.store.tasks(later.id).await.unwrap(), lab.shard(&job, 1).await, lab.chunks(&job, 1).await);
+    let before = seen().await;
+    let twice = listing("new etag", vec![cut(0), cut(0)]);
+    assert!(lab.store.succeed(holding, &Outcome::Listed(twice)).await.unwrap_err().is_permanent());
+    assert_eq!(seen().await, before);
+}
+
 pub async fn a_known_listing_changes_nothing(lab: &Lab) {
     let job = job("a");
     start(lab, &job).await;

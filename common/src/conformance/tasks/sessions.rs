@@ -6,7 +6,7 @@ use crate::{
     ids::SessionId,
     ports::{
         catalog::Writers,
-        jobs::Control,
+        jobs::{Control, NewJob},
         tasks::{Beat, Claim, NewSession, Outcome, Written},
     },
     task::State,
@@ -161,6 +161,15 @@ pub async fn only_a_lost_attempt_is_waited_out(lab: &Lab) {
     let writers = lab.store.writers(job.id).await.unwrap();
     assert_eq!(writers.running, 0);
     assert!(writers.lost_at.unwrap() >= before);
+}
+
+pub async fn who_writes_into_a_removed_shard_is_waited_out(lab: &Lab) {
+    let (job, later) = (job("a"), NewJob { allow_delete: true, ..job("later") });
+    lab.start(&job, &["a.zip", "b.zip"]).await;
+    lab.list(&job, 2, listing("etag", vec![cut(0)])).await;
+    lab.take(&job, &job.embed(chunk(2, 1, 0))).await;
+    lab.start(&later, &["a.zip"]).await;
+    assert_eq!(lab.store.writers(later.id).await.unwrap().running, 1);
 }
 
 pub async fn sessions_are_seen_with_what_they_run_until_they_end(lab: &Lab) {
