@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 use uuid::Uuid;
 
-/// Works until `shutdown` is given, then drains: nothing new is taken, what runs has the grace to end, and what is
-/// still there is handed back.
+/// Works until `shutdown` is given or somebody asks its session to drain, then drains: nothing new is taken, what runs has
+/// the grace to end, and what is still there is handed back.
 pub async fn run(worker: Arc<Worker>, shutdown: Stop) -> Result<()> {
     let mut replaces = None;
     loop {
@@ -41,9 +41,15 @@ pub async fn run(worker: Arc<Worker>, shutdown: Stop) -> Result<()> {
             }
         };
         let mut running = JoinSet::new();
+        let asked_to_drain = async {
+            tokio::select! {
+                () = shutdown.stopped() => {}
+                () = session.lease.asked_to_drain() => {}
+            }
+        };
         tokio::select! {
             () = take(&worker, &session.lease, &mut running) => {}
-            () = shutdown.stopped() => {
+            () = asked_to_drain => {
                 drain(&session.lease, &mut running, settings.grace).await;
                 if let Err(error) = session.close(worker.ports.tasks.as_ref()).await {
                     tracing::warn!(%error, "the session could not be closed; its lease will run out");

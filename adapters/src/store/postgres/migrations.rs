@@ -6,11 +6,14 @@ use crate::store::sql::Done;
 use imagefleet_common::Error;
 use sqlx::{Connection, PgConnection, PgPool, Row};
 
-const SCRIPTS: [&str; 1] = [include_str!("../../../../migrations/postgres/0001_tables.sql")];
+const SCRIPTS: [&str; 2] = [
+    include_str!("../../../../migrations/postgres/0001_tables.sql"),
+    include_str!("../../../../migrations/postgres/0002_operators.sql"),
+];
 
 /// How many scripts a program must know to work with the newest tables. Raised where a script takes away or changes
-/// what older programs use.
-const NEEDED: i64 = 1;
+/// what older programs use, or where they would not heed what it adds: takedowns.
+const NEEDED: i64 = 2;
 
 /// The versions that a migration found and left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct Migrated {
     pub to: i64,
 }
 
-fn known() -> i64 {
+pub(super) fn known() -> i64 {
     i64::try_from(SCRIPTS.len()).unwrap_or(i64::MAX)
 }
 

@@ -12,14 +12,17 @@
 //! running (paused or not) or blocked. Wanted tasks stay ready, others are cancelled.
 
 mod advance;
+mod attempts;
 mod batch;
 mod catalog;
 mod claim;
 mod control;
 mod ends;
 pub(super) mod fault;
+mod forget;
 mod ledger;
 mod listing;
+mod pace;
 mod plan;
 mod ports;
 mod publish;
@@ -28,6 +31,7 @@ mod rows;
 pub(super) mod sessions;
 mod submit;
 mod supersede;
+mod takedown;
 mod views;
 
 use async_trait::async_trait;

@@ -4,10 +4,11 @@ use super::Done;
 use imagefleet_common::Error;
 use sqlx::{Row, SqlitePool};
 
-const SCRIPTS: [&str; 3] = [
+const SCRIPTS: [&str; 4] = [
     include_str!("../../../../migrations/sqlite/0001_tables.sql"),
     include_str!("../../../../migrations/sqlite/0002_timings.sql"),
     include_str!("../../../../migrations/sqlite/0003_fleet.sql"),
+    include_str!("../../../../migrations/sqlite/0004_operators.sql"),
 ];
 
 /// Runs the scripts that the file has not seen, in one transaction.

@@ -1,5 +1,9 @@
 //! Collections as people name them, and what of them is to be seen.
 
+mod command;
+
+pub(crate) use command::command;
+
 use imagefleet_common::{
     Error, Result,
     ids::CorpusId,
