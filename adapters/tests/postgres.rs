@@ -77,6 +77,11 @@ mod catalog {
     imagefleet_common::catalog_conformance!(make);
 }
 
+mod operators {
+    use super::make;
+    imagefleet_common::operators_conformance!(make);
+}
+
 /// A store, its schema, and a connection to look behind it.
 async fn behind() -> (Lab, Arc<PostgresStore>, Settings, PgConnection) {
     let settings = settings();

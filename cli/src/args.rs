@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use imagefleet_common::{ids::TaskId, task::State, work::Kind};
 use std::path::PathBuf;
 
 /// Embed a photo collection and search it by text, from one job file.
@@ -83,6 +84,47 @@ pub enum Command {
     Jobs {
         #[command(subcommand)]
         command: JobsCommand,
+    },
+    /// Look at tasks
+    Tasks {
+        #[command(subcommand)]
+        command: TasksCommand,
+    },
+    /// Look at workers, and drain them
+    Workers {
+        #[command(subcommand)]
+        command: WorkersCommand,
+    },
+    /// Look at what has failed for good
+    Dead {
+        #[command(subcommand)]
+        command: DeadCommand,
+    },
+    /// Look at collections, and remove them
+    Collections {
+        #[command(subcommand)]
+        command: CollectionsCommand,
+    },
+    /// Take one picture out of every collection, for good: it is never embedded again
+    Takedown(TakedownArgs),
+    /// Check everything that this process would work with, and say what to do about what is wrong
+    Doctor,
+    /// Look at the settings
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Measure this machine
+    Bench {
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
+    /// Print a script that completes commands in a shell
+    Completions { shell: clap_complete::Shell },
+    /// Write manual pages, one for each command
+    Man {
+        /// Where they go
+        folder: PathBuf,
     },
     /// Fetch what jobs have made
     Results {
@@ -215,21 +257,134 @@ pub enum JobsCommand {
         /// The job's id, or its name (the newest of that name)
         job: String,
     },
-    /// Let a job that was paused go on
+    /// Let a job that was paused or is blocked go on
     Resume {
         /// The job's id, or its name (the newest of that name)
         job: String,
+        /// Without the shards and chunks that are dead, now or later; its summary says so
+        #[arg(long)]
+        accept_dead: bool,
     },
     /// Try what is dead of a job once more, after mending its cause
     Retry {
         /// The job's id, or its name (the newest of that name)
         job: String,
+        /// Instead embed the chunks again in which pictures were rejected for this reason (truncated, crashes, …)
+        #[arg(long, value_name = "REASON")]
+        rejected: Option<String>,
     },
-    /// Let a job go on without the shards and chunks that are dead; its summary says so
-    AcceptDead {
+    /// Remove a job that has ended, with what it left; vectors stay in their collection
+    Rm {
         /// The job's id, or its name (the newest of that name)
         job: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TasksCommand {
+    /// List the tasks that a job needs
+    Ls {
+        /// The job's id, or its name (the newest of that name)
+        job: String,
+        /// Only those in this state: pending, ready, running, succeeded, superseded, dead, cancelled
+        #[arg(long, value_parser = state)]
+        state: Option<State>,
+        /// Only this kind of work: list, embed, seal, retrieve, rerank, finalize
+        #[arg(long, value_parser = kind)]
+        kind: Option<Kind>,
+    },
+    /// Show one task: its attempts, errors and times, and where its log is
+    Show {
+        /// The task's id
+        task: TaskId,
+    },
+}
+
+fn state(name: &str) -> Result<State, String> {
+    State::from_name(name).ok_or_else(|| format!("expected one of {}", State::ALL.map(State::name).join(", ")))
+}
+
+fn kind(name: &str) -> Result<Kind, String> {
+    Kind::from_name(name).ok_or_else(|| format!("expected one of {}", Kind::ALL.map(Kind::name).join(", ")))
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WorkersCommand {
+    /// List workers that live, and what they run
+    Ls,
+    /// Ask workers to end: they take nothing new, end or hand back what runs, and exit with 0
+    Drain {
+        /// A worker's name or its session's id; may be given again
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "NAME|ID")]
+        workers: Vec<String>,
+        /// All that live now
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeadCommand {
+    /// List dead tasks of all jobs, with their errors
+    Ls,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CollectionsCommand {
+    /// List collections
+    Ls,
+    /// Show one collection: its model, its storage, what it holds
+    Show {
+        /// The collection's id, or its corpus's name where it is the only one over that corpus
+        collection: String,
+    },
+    /// Remove a collection that no job needs: its vectors, its ledger and its artifacts
+    Rm {
+        /// The collection's id
+        collection: String,
+    },
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct TakedownArgs {
+    /// The picture's key, as results and search print it
+    pub key: String,
+    /// Why, for whoever asks later
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub why: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every setting, its value and where it comes from; secrets are hidden
+    Show,
+    /// Say whether the settings are right, for which processes they are enough, and what is wrong with them
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Find the batch size and the bottleneck of a worker of this machine, without any service
+    Worker(BenchWorkerArgs),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct BenchWorkerArgs {
+    /// The model: a folder, or owner/name or owner/name@revision of the hub, which must have been pulled
+    #[arg(long, value_name = "MODEL")]
+    pub model: String,
+    /// Where the model computes: cpu or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
+    /// A folder with pictures to read and decode [default: pictures drawn at random, 500 × 375 pixels]
+    #[arg(long, value_name = "DIR")]
+    pub pictures: Option<PathBuf>,
+    /// The largest batch to try
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub max_batch: u32,
+    /// Seconds for each measurement
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    pub seconds: f64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -250,6 +405,12 @@ pub struct SubmitArgs {
     /// Watch the job until it ends
     #[arg(long)]
     pub wait: bool,
+    /// Before jobs of a lower number, in place of what the job file says; may be negative
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub priority: Option<i32>,
+    /// At most so many tasks of the job are handed out or run at a time, so no more workers than that work for it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_workers: Option<u32>,
     /// Remove pictures of shards that are gone, however many
     #[arg(long)]
     pub allow_delete: bool,

@@ -5,15 +5,20 @@
 //! feature of that name) has the processes of a fleet.
 
 pub mod args;
+mod bench;
+mod collections;
+mod colour;
 pub mod config;
 pub mod data_dir;
 mod diff;
+mod doctor;
 pub mod embedded;
 mod encode;
 pub mod exit;
 #[cfg(feature = "fleet")]
 pub mod fleet;
 mod jobs;
+mod line;
 pub mod logging;
 mod models;
 mod patience;
@@ -22,16 +27,22 @@ mod progress;
 pub mod results;
 pub mod run;
 mod search;
+mod shell;
 mod signals;
 mod site;
+mod speed;
 pub mod submission;
 mod table;
+pub mod takedown;
+mod tasks;
+mod times;
 mod vectors;
 pub mod verify;
 pub mod watch;
+mod workers;
 pub mod world;
 
-use args::{Args, Command, ResultsCommand, VectorsCommand};
+use args::{Args, BenchCommand, Command, ConfigCommand, ResultsCommand, VectorsCommand};
 use exit::Exit;
 use imagefleet_common::Result;
 
@@ -51,6 +62,17 @@ pub async fn main(args: Args) -> Result<Exit> {
         Command::Search(args) => search::command(&global, args).await,
         Command::Diff { left, right } => diff::command(&global, &left, &right),
         Command::Jobs { command } => jobs::command(&global, command).await,
+        Command::Tasks { command } => tasks::command(&global, command).await,
+        Command::Workers { command } => workers::command(&global, command).await,
+        Command::Dead { command } => tasks::dead(&global, command).await,
+        Command::Collections { command } => collections::command(&global, command).await,
+        Command::Takedown(args) => takedown::command(&global, args).await,
+        Command::Doctor => doctor::command(&global).await,
+        Command::Config { command: ConfigCommand::Show } => config::show(&global),
+        Command::Config { command: ConfigCommand::Check } => config::check(&global),
+        Command::Bench { command: BenchCommand::Worker(args) } => bench::worker(&global, args).await,
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { folder } => shell::man(&folder),
         Command::Results { command: ResultsCommand::Get { job, folder } } => results::get(&global, &job, folder).await,
         #[cfg(feature = "fleet")]
         Command::Submit(args) => fleet::submit::command(&global, args).await,

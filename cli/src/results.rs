@@ -4,7 +4,7 @@
 //! summary is a complete one. Files that already say the same are left alone.
 
 use crate::{
-    args::Global,
+    args::{Global, Output},
     exit::Exit,
     jobs,
     logging::{print, say},
@@ -26,6 +26,7 @@ use imagefleet_retrieval::{
     report::FOLDER,
     results::{Manifest, RESULT_FILES, SUMMARY},
 };
+use serde_json::json;
 use std::path::PathBuf;
 
 /// `imagefleet results get`
@@ -38,8 +39,13 @@ pub(crate) async fn get(global: &Global, wanted: &str, folder: Option<PathBuf>) 
     };
     let folder = std::path::absolute(&folder).permanent(|| format!("find {}", folder.display()))?;
     let written = deliver(&world, job.id, &object_path(&folder)?).await?;
-    say(format_args!("{} written", counted(written, "result file")));
-    print(format_args!("{}", folder.display()));
+    match global.output {
+        Output::Json => print(format_args!("{:#}", json!({"folder": folder.to_string_lossy(), "written": written}))),
+        Output::Table => {
+            say(format_args!("{} written", counted(written, "result file")));
+            print(format_args!("{}", folder.display()));
+        }
+    }
     Ok(Exit::Done)
 }
 

@@ -3,10 +3,13 @@
 use crate::{
     args::Global,
     config::{self, Config, FleetConfig},
-    data_dir::DataDir,
+    data_dir::{DataDir, Lock},
     world::World,
 };
-use imagefleet_common::{Error, Result, ports::jobs::Jobs};
+use imagefleet_common::{
+    Error, Result,
+    ports::{jobs::Jobs, tasks::Tasks},
+};
 use std::{path::PathBuf, sync::Arc};
 
 pub(crate) enum Site {
@@ -36,6 +39,28 @@ impl Site {
             Self::Here(data) => World::open(must_be_there(data)?).await,
             #[cfg(feature = "fleet")]
             Self::Fleet(config) => crate::fleet::look(config).await,
+            #[cfg(not(feature = "fleet"))]
+            Self::Fleet(_) => Err(not_built()),
+        }
+    }
+
+    /// The world to change: whoever does has a data directory for itself.
+    pub(crate) async fn take(&self) -> Result<(Option<Lock>, World)> {
+        match self {
+            Self::Here(data) => {
+                let lock = must_be_there(data)?.lock()?;
+                Ok((Some(lock), World::take_over(data).await?.retrying()))
+            }
+            Self::Fleet(_) => Ok((None, self.look().await?)),
+        }
+    }
+
+    /// Tasks and workers alone.
+    pub(crate) async fn tasks(&self) -> Result<Arc<dyn Tasks>> {
+        match self {
+            Self::Here(_) => Ok(self.look().await?.tasks),
+            #[cfg(feature = "fleet")]
+            Self::Fleet(config) => crate::fleet::tasks(config).await,
             #[cfg(not(feature = "fleet"))]
             Self::Fleet(_) => Err(not_built()),
         }

@@ -82,6 +82,8 @@ fn submission(file: &JobFile, source: Source) -> Result<Submission> {
         model,
         articles: bytes,
         titles: u32::try_from(titles).permanent(|| format!("read articles {}", articles.display()))?,
+        priority: spec.priority,
+        max_tasks: 0,
         allow_delete: false,
         replaces_same_name: false,
     })

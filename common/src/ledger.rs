@@ -3,6 +3,7 @@
 //! *seen* = embedded + rejected(reason) + unprocessed(dead | cancelled). A picture is rejected only for what
 //! its bytes are, for crashes, for the collection's filter, or for a takedown; a failed read fails the task.
 
+use crate::ids::Millis;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -46,6 +47,13 @@ pub enum Reason {
     Takedown,
 }
 
+impl Reason {
+    /// By the name that people see.
+    pub fn from_name(name: &str) -> Option<Self> {
+        serde_json::from_value(name.into()).ok()
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The serialised name is the name that people see.
@@ -79,6 +87,35 @@ pub struct RejectedRow {
     pub detail: String,
 }
 
+/// A picture that was embedded, as its takedown needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbeddedRow {
+    pub key: String,
+    /// The entry's name in its shard.
+    pub entry: String,
+    /// Without a metadata row where the layout has metadata.
+    pub unattributed: bool,
+}
+
+/// A picture that is to have no vector any more, in no collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Takedown {
+    /// Grows with every takedown.
+    pub number: i64,
+    pub key: String,
+    /// When, by the store's clock.
+    pub at: Millis,
+    /// For people; empty where nobody said.
+    pub why: String,
+}
+
+impl Takedown {
+    pub fn rejection(&self) -> Rejection {
+        let detail = if self.why.is_empty() { "taken down" } else { &self.why };
+        Rejection::new(Reason::Takedown, detail)
+    }
+}
+
 /// What the stages of embedding took for one chunk, or for several: microseconds in which each was at work for it.
 /// A stage works for several chunks at once, so a chunk's share of a batch is that of its pictures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +137,24 @@ impl Spent {
         self.encode += other.encode;
         self.upsert += other.upsert;
         self.decoders = self.decoders.max(other.decoders);
+    }
+
+    /// The stages by name, each with the seconds that it needs where nothing else holds it up: decoding is spread over
+    /// its threads.
+    pub fn stages(&self) -> [(&'static str, f64); 4] {
+        let seconds = |micros: u64| micros as f64 / 1e6;
+        [
+            ("read", seconds(self.read)),
+            ("decode", seconds(self.decode) / self.decoders.max(1) as f64),
+            ("encode", seconds(self.encode)),
+            ("upsert", seconds(self.upsert)),
+        ]
+    }
+
+    /// The stage that all others wait for; `None` where nothing was measured.
+    pub fn bottleneck(&self) -> Option<&'static str> {
+        let slowest = self.stages().into_iter().max_by(|(_, one), (_, other)| one.total_cmp(other));
+        slowest.filter(|(_, seconds)| *seconds > 0.0).map(|(stage, _)| stage)
     }
 }
 

@@ -25,6 +25,10 @@ pub struct Submission {
     pub heads: Vec<Option<Vec<u8>>>,
     /// Articles that are queries.
     pub titles: u32,
+    /// Higher runs first.
+    pub priority: i32,
+    /// The most tasks of the job that are handed out or run at a time; 0 = no limit.
+    pub max_tasks: u32,
     pub allow_delete: bool,
     pub replaces_same_name: bool,
 }
@@ -63,8 +67,8 @@ pub fn new_job(submission: &Submission) -> NewJob {
         hash,
         corpus,
         collection,
-        priority: spec.priority,
-        max_tasks: 0,
+        priority: submission.priority,
+        max_tasks: submission.max_tasks,
         blocks: submission.titles.div_ceil(BLOCK as u32),
         rerankers: spec.rerankers().len() as u32,
         allow_delete: submission.allow_delete,

@@ -33,7 +33,7 @@ pub fn thumbnail(bytes: &[u8], limits: &Limits, longest_side: u32) -> Result<Thu
     let decoded = decode_over(bytes, limits, Some((3 * longest_side).div_ceil(2)), &mut picture)?;
     let (width, height) = fitted(decoded.width, decoded.height, longest_side);
     let small = resize(&picture, decoded, width, height);
-    Ok(Thumbnail { width, height, jpeg: encode(&small) })
+    Ok(Thumbnail { width, height, jpeg: jpeg(&small) })
 }
 
 /// The size of the same shape, rounded, whose longer side is `longest` at most.
@@ -59,8 +59,8 @@ fn resize(picture: &Rgb, decoded: Decoded, width: u32, height: u32) -> Rgb {
     Rgb { width, height, pixels }
 }
 
-/// Through TurboJPEG, which catches libjpeg's jumps itself and answers with a status.
-fn encode(picture: &Rgb) -> Vec<u8> {
+/// A picture as a JPEG of the quality of thumbnails. Through TurboJPEG, which catches libjpeg's jumps itself and answers with a status.
+pub fn jpeg(picture: &Rgb) -> Vec<u8> {
     let (width, height) = (picture.width as c_int, picture.height as c_int);
     assert_eq!(picture.pixels.len(), 3 * picture.width as usize * picture.height as usize, "rows have no padding");
     // SAFETY: plain numbers go in, one comes out.
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_jpeg_that_is_shrunk_while_it_is_decoded_looks_the_same() {
         let limits = Limits::default();
-        let large = encode(&drawn(1203, 901));
+        let large = jpeg(&drawn(1203, 901));
         let made = thumbnail(&large, &limits, 160).unwrap();
         assert_eq!((made.width, made.height), (160, 120));
         let mut small = Rgb::default();

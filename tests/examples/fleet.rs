@@ -151,6 +151,8 @@ async fn run(name: &str) {
         articles: b"1,,A red boat at sunset,,,\n".to_vec(),
         heads: vec![None],
         titles: 1,
+        priority: 0,
+        max_tasks: 0,
         allow_delete: false,
         replaces_same_name: false,
     };

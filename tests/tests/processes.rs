@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use imagefleet::{
+    args::Output,
     exit::Exit,
     fleet::{coordinator::coordinate, worker::work},
     results::deliver,
@@ -145,7 +146,8 @@ async fn a_fleet_gives_the_answer_of_one_process() {
     let light = worker(&world, "light", others, HashMap::new()).await;
 
     let (_stopper, never) = stop::channel();
-    let exit = timeout(PATIENCE, watch(world.jobs.as_ref(), submitted.job, &never)).await.unwrap().unwrap();
+    let exit =
+        timeout(PATIENCE, watch(world.jobs.as_ref(), submitted.job, Output::Table, &never)).await.unwrap().unwrap();
     assert_eq!(exit, Exit::Done);
     assert_eq!(deliver(&world, submitted.job, &object_path(&project.out()).unwrap()).await.unwrap(), 6);
     assert_eq!(differences(&alone.out(), &project.out()), Vec::<String>::new());
@@ -203,7 +205,7 @@ async fn a_watcher_waits_for_a_store_that_is_away() {
     let watching = tokio::spawn({
         let (jobs, hooks) = (Arc::clone(&world.jobs), hooks.clone());
         async move {
-            let exit = watch(jobs.as_ref(), job, &stop).await;
+            let exit = watch(jobs.as_ref(), job, Output::Table, &stop).await;
             (exit, hooks.calls("jobs", "job"))
         }
     });

@@ -74,7 +74,15 @@ impl Attempt {
     async fn write_end(&self, worker: &Worker, kind: Kind, end: Result<Done>) {
         let tasks = &worker.ports.tasks;
         let written = match end {
-            Ok(Done::Ended(outcome)) => self.succeed_or_fail(worker, &outcome).await,
+            Ok(Done::Ended(outcome)) => {
+                let written = self.succeed_or_fail(worker, &outcome).await;
+                if let (Ok(_), Outcome::Embedded(ended)) = (&written, &outcome)
+                    && let Err(error) = tasks::embed::delete_taken_down(worker, self, ended).await
+                {
+                    tracing::warn!(%error, "pictures that were taken down meanwhile are left to the next seal");
+                }
+                written
+            }
             Ok(Done::NotYet(delay)) => self.persist("hand back", || tasks.hand_back(self.holding(), delay)).await,
             Err(error) if error.next() == Next::Relist && kind == Kind::Embed => {
                 self.succeed_or_fail(worker, &Outcome::Superseded { detail: error.to_string() }).await

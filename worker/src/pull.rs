@@ -30,8 +30,8 @@ use tokio::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-/// Works until `shutdown` is given, then drains: nothing new is taken, what runs has the grace to end, and what is
-/// still there is handed back.
+/// Works until `shutdown` is given or somebody asks its session to drain, then drains: nothing new is taken, what runs has
+/// the grace to end, and what is still there is handed back.
 pub async fn run(worker: Arc<Worker>, shutdown: Stop) -> Result<()> {
     let mut replaces = None;
     loop {
@@ -49,10 +49,16 @@ pub async fn run(worker: Arc<Worker>, shutdown: Stop) -> Result<()> {
                 }
             }
         };
+        let asked_to_drain = async {
+            tokio::select! {
+                () = shutdown.stopped() => {}
+                () = session.lease.asked_to_drain() => {}
+            }
+        };
         let mut running = Running::new();
         tokio::select! {
             () = take(&worker, &session.lease, &mut running) => {}
-            () = shutdown.stopped() => {
+            () = asked_to_drain => {
                 drain(&session.lease, &mut running, settings.grace).await;
                 if let Err(error) = session.close(worker.ports.tasks.as_ref()).await {
                     tracing::warn!(%error, "the session could not be closed; its lease will run out");

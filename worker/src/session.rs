@@ -37,14 +37,17 @@ pub struct Lease {
     until: AtomicU64,
     lost: Stopper,
     on_loss: Stop,
+    /// Somebody asked the session to drain.
+    drains: Stopper,
+    on_drain: Stop,
     /// Attempts in flight, each with the signal that stops it.
     running: Mutex<HashMap<Holding, Arc<Stopper>>>,
 }
 
 impl Lease {
     fn new(session: SessionId, until: u64) -> Self {
-        let (lost, on_loss) = stop::channel();
-        Self { session, until: AtomicU64::new(until), lost, on_loss, running: Mutex::default() }
+        let ((lost, on_loss), (drains, on_drain)) = (stop::channel(), stop::channel());
+        Self { session, until: AtomicU64::new(until), lost, on_loss, drains, on_drain, running: Mutex::default() }
     }
 
     pub fn is_held(&self) -> bool {
@@ -67,6 +70,11 @@ impl Lease {
     /// Ends when the lease is lost.
     pub async fn lost(&self) {
         self.on_loss.stopped().await;
+    }
+
+    /// Ends when somebody asks the session to drain.
+    pub async fn asked_to_drain(&self) {
+        self.on_drain.stopped().await;
     }
 
     fn extend(&self, until: u64) {
@@ -188,6 +196,9 @@ fn heart(
                 Ok(answer) if answer.alive => {
                     lease.extend(before + length.as_nanos() as u64);
                     lease.stop_unneeded(&answer.unneeded);
+                    if answer.drain {
+                        lease.drains.stop();
+                    }
                 }
                 Ok(_) => {
                     tracing::warn!(session = %lease.session, "the session was reaped");

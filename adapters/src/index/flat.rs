@@ -242,6 +242,18 @@ impl Index for FlatIndex {
         .await
     }
 
+    async fn remove(&self, collection: &CollectionId) -> Result<()> {
+        let _sealing = self.sealing.lock().await;
+        if !self.database.is_there(collection).await? {
+            return Ok(());
+        }
+        let known = self.database.collection(collection).await?;
+        self.database.empty(&known).await?;
+        // Its number may be given again: no file of that number may be left by then.
+        self.sweep(&known).await?;
+        self.database.forget(collection).await
+    }
+
     async fn alias(&self, name: &str, collection: &CollectionId) -> Result<()> {
         self.database.alias(name, collection).await
     }

@@ -54,6 +54,7 @@ pub struct Settings {
 /// The index behind one server or cluster. Connections are made when they are needed, and anew when they broke.
 pub struct QdrantIndex {
     wire: Wire,
+    version: String,
     namespace: String,
     known: Mutex<HashMap<CollectionId, Arc<Known>>>,
 }
@@ -70,8 +71,13 @@ impl QdrantIndex {
             )));
         }
         let wire = Wire::new(&settings)?;
-        wire.check_server().await?;
-        Ok(Self { wire, namespace: settings.namespace, known: Mutex::default() })
+        let version = wire.check_server().await?;
+        Ok(Self { wire, version, namespace: settings.namespace, known: Mutex::default() })
+    }
+
+    /// As the server said when it was connected to.
+    pub fn server_version(&self) -> &str {
+        &self.version
     }
 
     /// What a collection or an alias is called on the server.
@@ -126,6 +132,10 @@ impl Index for QdrantIndex {
     ) -> Result<Vec<Vec<Hit>>> {
         let known = self.known(collection).await?;
         self.search_points(&known, queries, k, scope, filter).await
+    }
+
+    async fn remove(&self, collection: &CollectionId) -> Result<()> {
+        self.remove_collection(collection).await
     }
 
     async fn alias(&self, name: &str, collection: &CollectionId) -> Result<()> {

@@ -42,9 +42,9 @@ impl fmt::Display for Source {
     }
 }
 
-/// The text of each setting that was given.
+/// The text of each setting that was given, and what to warn of.
 #[derive(Default)]
-pub(super) struct Given(pub(super) BTreeMap<Key, (String, Source)>);
+pub(super) struct Given(pub(super) BTreeMap<Key, (String, Source)>, pub(super) Vec<String>);
 
 /// The variables of this process that may be settings. One that is not Unicode stands in replaced, to be refused by
 /// its setting's check.
@@ -56,9 +56,19 @@ pub(super) fn variables() -> Vec<(String, String)> {
 }
 
 impl Given {
-    /// An empty variable is one that is not set. Returns what to warn of.
-    pub(super) fn take_variables(&mut self, variables: Vec<(String, String)>) -> Vec<String> {
-        let mut warnings = Vec::new();
+    /// What the environment, a file and `--set` say.
+    pub(super) fn of(file: Option<&Path>, set: &[String], variables: Vec<(String, String)>) -> Result<Self> {
+        let mut given = Self::default();
+        given.take_variables(variables);
+        if let Some(file) = file {
+            given.take_file(file)?;
+        }
+        given.take_set(set)?;
+        Ok(given)
+    }
+
+    /// An empty variable is one that is not set.
+    fn take_variables(&mut self, variables: Vec<(String, String)>) {
         for (name, value) in variables {
             match Key::ALL.into_iter().find(|key| key.variable() == name) {
                 Some(_) if value.is_empty() => {}
@@ -66,17 +76,16 @@ impl Given {
                     self.0.insert(key, (value, Source::Variable(name)));
                 }
                 None if OTHERS.contains(&name.as_str()) || name.starts_with(OF_TESTS) => {}
-                None => warnings.push(format!(
+                None => self.1.push(format!(
                     "variable {name} is no setting and says nothing; settings are {PREFIX} and one of {}",
                     Key::names().to_uppercase()
                 )),
             }
         }
-        warnings
     }
 
     /// Takes from a file what the environment does not say. Every key of it must be a setting.
-    pub(super) fn take_file(&mut self, path: &Path) -> Result<()> {
+    fn take_file(&mut self, path: &Path) -> Result<()> {
         let doing = || format!("read the settings of {}", path.display());
         let text = std::fs::read_to_string(path).permanent(doing)?;
         let at = |offset: usize| text[..text.floor_char_boundary(offset)].matches('\n').count() + 1;
@@ -104,7 +113,7 @@ impl Given {
     }
 
     /// `KEY=VALUE` of the command line.
-    pub(super) fn take_set(&mut self, set: &[String]) -> Result<()> {
+    fn take_set(&mut self, set: &[String]) -> Result<()> {
         for setting in set {
             let known = setting.split_once('=').and_then(|(name, value)| Some((Key::from_name(name)?, value)));
             let Some((key, value)) = known else {

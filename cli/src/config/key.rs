@@ -1,5 +1,6 @@
 //! The names of settings.
 
+use imagefleet_common::work::Kind;
 use std::fmt;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +78,21 @@ impl Key {
     /// In the environment.
     pub fn variable(self) -> String {
         format!("IMAGEFLEET_{}", self.name().to_ascii_uppercase())
+    }
+
+    /// What it is where nobody says.
+    pub fn default(self) -> Option<String> {
+        let text = match self {
+            Self::Namespace => "imagefleet",
+            Self::Lease | Self::Grace => "30",
+            Self::IndexTimeout => "60",
+            Self::Listen => "127.0.0.1:7300",
+            Self::Queues => return Some(Kind::ALL.map(Kind::name).join(",")),
+            Self::Device => "cpu",
+            Self::Slots => "3",
+            _ => return None,
+        };
+        Some(text.to_owned())
     }
 
     pub fn is_secret(self) -> bool {

@@ -7,10 +7,12 @@
 mod given;
 mod key;
 mod secret;
+mod show;
 #[cfg(test)]
 mod tests;
 mod values;
 
+pub(crate) use show::{check, show};
 pub use {key::Key, secret::Secret, values::Place};
 
 use crate::{args::Global, logging::say};
@@ -98,28 +100,25 @@ fn read(
     flags: Vec<Flag>,
     variables: Vec<(String, String)>,
 ) -> Result<(Config, Vec<String>)> {
-    let mut given = Given::default();
-    let warnings = given.take_variables(variables);
-    if let Some(file) = file {
-        given.take_file(file)?;
-    }
-    given.take_set(set)?;
+    let mut given = Given::of(file, set, variables)?;
     given.take_flags(flags);
+    let warnings = std::mem::take(&mut given.1);
     Ok((Config::of(given)?, warnings))
 }
 
 impl Config {
     fn of(given: Given) -> Result<Self> {
         let reader = Reader::new(given);
+        // Where a value is missing in spite of its default it is wrong, and nothing comes of it.
         let database_url = reader.secret(Key::DatabaseUrl, values::database_url);
         let broker_url = reader.secret(Key::BrokerUrl, values::broker_url);
         let index_url = reader.value(Key::IndexUrl, values::index_url);
         let index_api_key = reader.secret(Key::IndexApiKey, values::word);
         let sources = reader.value(Key::Sources, values::place);
         let artifacts = reader.value(Key::Artifacts, values::place);
-        let namespace = reader.value(Key::Namespace, values::namespace).unwrap_or_else(|| "imagefleet".to_owned());
-        let lease = reader.value(Key::Lease, values::lease).unwrap_or(Duration::from_secs(30));
-        let index_timeout = reader.value(Key::IndexTimeout, values::lease).unwrap_or(Duration::from_secs(60));
+        let namespace = reader.value(Key::Namespace, values::namespace).unwrap_or_default();
+        let lease = reader.value(Key::Lease, values::lease).unwrap_or_default();
+        let index_timeout = reader.value(Key::IndexTimeout, values::lease).unwrap_or_default();
         let ca_file = reader.value(Key::CaFile, values::file);
         let coordinator = CoordinatorConfig {
             listen: reader.value(Key::Listen, values::address).unwrap_or_else(|| ([127, 0, 0, 1], 7300).into()),
@@ -127,11 +126,11 @@ impl Config {
         };
         let worker = WorkerConfig {
             listen: reader.value(Key::WorkerListen, values::address),
-            kinds: reader.value(Key::Queues, values::kinds).unwrap_or_else(|| Kind::ALL.to_vec()),
+            kinds: reader.value(Key::Queues, values::kinds).unwrap_or_default(),
             models: reader.value(Key::Models, values::models).unwrap_or_default(),
             device: reader.value(Key::Device, values::device).unwrap_or(Device::Cpu),
-            slots: reader.value(Key::Slots, values::slots).unwrap_or(3),
-            grace: reader.value(Key::Grace, values::grace).unwrap_or(Duration::from_secs(30)),
+            slots: reader.value(Key::Slots, values::slots).unwrap_or(1),
+            grace: reader.value(Key::Grace, values::grace).unwrap_or_default(),
         };
         // Without a database there is no fleet, and nothing else of one is missing.
         if reader.is_given(Key::DatabaseUrl) {

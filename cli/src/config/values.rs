@@ -34,9 +34,11 @@ impl Reader {
         self.given.0.contains_key(&key)
     }
 
-    /// `None` where it was not given, or was wrong and is reported.
+    /// `None` where it was not given and has no default, or was wrong and is reported.
     pub(super) fn value<T>(&self, key: Key, check: impl Fn(&str) -> Checked<T>) -> Option<T> {
-        let (text, source) = self.given.0.get(&key)?;
+        let Some((text, source)) = self.given.0.get(&key) else {
+            return check(&key.default()?).ok();
+        };
         let refuse = |expected: String| self.wrong.borrow_mut().push(wrong(key, text, source, &expected));
         check(text).map_err(refuse).ok()
     }
@@ -59,10 +61,18 @@ impl Reader {
 }
 
 fn wrong(key: Key, text: &str, source: &Source, expected: &str) -> String {
-    // A password may stand in a URL where none belongs.
-    let is_hidden = key.is_secret() || text.contains('@');
-    let shown = if is_hidden { "(hidden)".to_owned() } else { format!("{text:?}") };
+    let shown = if is_hidden(key, text) { shown(key, text) } else { format!("{text:?}") };
     format!("{key} = {shown} ({source}): expected {expected}")
+}
+
+/// A password may stand in a URL where none belongs.
+fn is_hidden(key: Key, text: &str) -> bool {
+    key.is_secret() || text.contains('@')
+}
+
+/// A value as people may see it.
+pub(super) fn shown(key: Key, text: &str) -> String {
+    if is_hidden(key, text) { "(hidden)".to_owned() } else { text.to_owned() }
 }
 
 /// How a setting is given.

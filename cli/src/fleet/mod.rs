@@ -8,7 +8,7 @@ pub mod submit;
 pub mod worker;
 
 use crate::{
-    args::Global,
+    args::{Global, Output},
     config::{self, FleetConfig, Key, Place},
     exit::Exit,
     logging::print,
@@ -34,10 +34,12 @@ use imagefleet_common::{
         jobs::Jobs,
         layered::{Layered, Retry},
         objects::Objects,
+        tasks::Tasks,
     },
     task::RetryRules,
 };
 use imagefleet_worker::stop::Stop;
+use serde_json::json;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// Database connections of a process.
@@ -95,6 +97,12 @@ pub(crate) async fn jobs(config: &FleetConfig) -> Result<Arc<dyn Jobs>> {
     Ok(Arc::new(Layered::new(jobs, Retry::default())))
 }
 
+/// Tasks and workers alone.
+pub(crate) async fn tasks(config: &FleetConfig) -> Result<Arc<dyn Tasks>> {
+    let tasks: Arc<dyn Tasks> = Arc::new(connect_store(config).await?);
+    Ok(Arc::new(Layered::new(tasks, Retry::default())))
+}
+
 /// The artifacts alone.
 async fn artifacts(config: &FleetConfig) -> Result<Arc<dyn Objects>> {
     let artifacts = objects(&config.artifacts, Key::Artifacts).await?;
@@ -111,6 +119,10 @@ async fn sources(config: &FleetConfig) -> Result<Arc<dyn Objects>> {
 pub(crate) async fn migrate(global: &Global) -> Result<Exit> {
     let config = config::load(global, Vec::new())?.into_fleet()?;
     let Migrated { from, to } = PostgresStore::migrate(&store_settings(&config)).await?;
+    if global.output == Output::Json {
+        print(format_args!("{:#}", json!({"namespace": config.namespace, "from": from, "to": to})));
+        return Ok(Exit::Done);
+    }
     match from == to {
         true => print(format_args!("namespace {}: tables version {to}, up to date", config.namespace)),
         false => print(format_args!("namespace {}: tables version {from} → {to}", config.namespace)),
@@ -119,19 +131,13 @@ pub(crate) async fn migrate(global: &Global) -> Result<Exit> {
 }
 
 async fn world(config: &FleetConfig, store: &Arc<PostgresStore>, broker: Arc<dyn Broker>) -> Result<World> {
-    let index = QdrantIndex::connect(qdrant::Settings {
-        url: config.index_url.clone(),
-        api_key: config.index_api_key.as_ref().map(|key| key.reveal().to_owned()),
-        namespace: config.namespace.clone(),
-        timeout: config.index_timeout,
-        ca: config.ca_file.as_ref().map(std::fs::read).transpose().permanent(|| format!("read {}", Key::CaFile))?,
-    });
+    let index = index(config).await?;
     let world = World {
         tasks: store.clone(),
         jobs: store.clone(),
         catalog: store.clone(),
         broker,
-        index: Arc::new(index.await?),
+        index: Arc::new(index),
         sources: objects(&config.sources, Key::Sources).await?,
         files: Arc::new(FsObjects::new(PathBuf::from("/"))),
         artifacts: objects(&config.artifacts, Key::Artifacts).await?,
@@ -140,11 +146,22 @@ async fn world(config: &FleetConfig, store: &Arc<PostgresStore>, broker: Arc<dyn
     Ok(world.retrying())
 }
 
+pub(crate) async fn index(config: &FleetConfig) -> Result<QdrantIndex> {
+    QdrantIndex::connect(qdrant::Settings {
+        url: config.index_url.clone(),
+        api_key: config.index_api_key.as_ref().map(|key| key.reveal().to_owned()),
+        namespace: config.namespace.clone(),
+        timeout: config.index_timeout,
+        ca: config.ca_file.as_ref().map(std::fs::read).transpose().permanent(|| format!("read {}", Key::CaFile))?,
+    })
+    .await
+}
+
 async fn connect_store(config: &FleetConfig) -> Result<PostgresStore> {
     PostgresStore::connect(store_settings(config)).await
 }
 
-fn store_settings(config: &FleetConfig) -> postgres::Settings {
+pub(crate) fn store_settings(config: &FleetConfig) -> postgres::Settings {
     postgres::Settings {
         url: config.database_url.reveal().to_owned(),
         namespace: config.namespace.clone(),
@@ -154,14 +171,14 @@ fn store_settings(config: &FleetConfig) -> postgres::Settings {
     }
 }
 
-fn broker_settings(config: &FleetConfig) -> amqp::Settings {
+pub(crate) fn broker_settings(config: &FleetConfig) -> amqp::Settings {
     amqp::Settings {
         authorities: config.ca_file.clone(),
         ..amqp::Settings::new(config.broker_url.reveal(), config.namespace.clone())
     }
 }
 
-async fn objects(place: &Place, key: Key) -> Result<Arc<dyn Objects>> {
+pub(crate) async fn objects(place: &Place, key: Key) -> Result<Arc<dyn Objects>> {
     let wrong = |error: Error| error.while_doing(format_args!("setting {key}"));
     match place {
         Place::Folder(folder) if !folder.is_dir() => Err(Error::permanent(format!(

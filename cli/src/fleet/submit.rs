@@ -21,14 +21,19 @@ use serde_json::json;
 
 /// Everything that can be refused is, before anything is connected to or stored.
 pub(crate) async fn command(global: &Global, args: SubmitArgs) -> Result<Exit> {
-    let SubmitArgs { file, wait, allow_delete } = args;
+    let SubmitArgs { file, wait, priority, max_workers, allow_delete } = args;
     let config = config::load(global, Vec::new())?.into_fleet()?;
     let file = file::read(&file, Place::Fleet)?;
     let name = file.spec.name.clone();
     let submission = blocking(move || for_fleet(&file)).await?;
     let (jobs, artifacts) = (jobs(&config).await?, artifacts(&config).await?);
     must_hold_something(&config, &submission.source).await?;
-    let submission = Submission { allow_delete, ..submission };
+    let submission = Submission {
+        allow_delete,
+        priority: priority.unwrap_or(submission.priority),
+        max_tasks: max_workers.unwrap_or(0),
+        ..submission
+    };
     let submitted = submit(jobs.as_ref(), artifacts.as_ref(), submission).await?;
     let id = submitted.job;
     say_submitted(&name, submitted.how, &submitted.cancelled);
@@ -39,7 +44,7 @@ pub(crate) async fn command(global: &Global, args: SubmitArgs) -> Result<Exit> {
     if !wait {
         return Ok(Exit::Done);
     }
-    let exit = watch(jobs.as_ref(), id, &stop_on_signals(GOES_ON)?).await?;
+    let exit = watch(jobs.as_ref(), id, global.output, &stop_on_signals(GOES_ON)?).await?;
     if exit == Exit::Done {
         say(format_args!("fetch the results: imagefleet results get {id}"));
     }

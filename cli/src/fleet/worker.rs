@@ -112,7 +112,7 @@ fn name() -> String {
     format!("{host}-{}", std::process::id())
 }
 
-/// Works until `shutdown`, then drains. Fails where the drain outlasts the grace: the process must end then, and its
+/// Works until `shutdown`, or until `imagefleet workers drain` asks for it, then drains. Fails where the drain outlasts the grace: the process must end then, and its
 /// lease runs out.
 pub async fn work(
     world: &World,
@@ -134,7 +134,15 @@ pub async fn work(
     say(format_args!("worker {name} on {device} takes {}", kinds.join(", ")));
     tokio::select! {
         () = shutdown.stopped() => {}
-        ended = &mut working => return Err(worker_ended(ended)),
+        ended = &mut working => {
+            return match ended {
+                Ok(Ok(())) => {
+                    say(format_args!("worker {name} has drained, as it was asked to"));
+                    Ok(())
+                }
+                ended => Err(worker_ended(ended)),
+            };
+        }
         ended = &mut serving => return Err(http_ended(ended)),
     }
     stopper.stop();

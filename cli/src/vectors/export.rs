@@ -1,7 +1,13 @@
 //! `imagefleet vectors export`
 
 use super::{COLLECTION, Origin, ROWS, Row, VECTORS, file_error, npy};
-use crate::{args::Global, exit::Exit, logging::print, site::Site, world::World};
+use crate::{
+    args::{Global, Output},
+    exit::Exit,
+    logging::print,
+    site::Site,
+    world::World,
+};
 use imagefleet_adapters::objects::fs::durable::{self, Draft};
 use imagefleet_common::{
     Context, Error, Result,
@@ -12,6 +18,7 @@ use imagefleet_common::{
     },
     work::ChunkRef,
 };
+use serde_json::json;
 use std::{
     io::{BufWriter, Write},
     path::Path,
@@ -56,7 +63,15 @@ pub(crate) async fn export(global: &Global, name: &str, folder: &Path) -> Result
     vectors.place().and_then(|()| rows.place()).map_err(failed)?;
     let origin = serde_json::to_vec_pretty(&Origin { corpus, collection: collection.clone() }).permanent(doing)?;
     durable::write(&folder.join(COLLECTION), &origin).map_err(failed)?;
-    print(format_args!("{count} vectors of {} numbers: {}", collection.dims, folder.join(VECTORS).display()));
+    match global.output {
+        Output::Json => print(format_args!(
+            "{:#}",
+            json!({"collection": collection.id, "vectors": count, "dims": collection.dims, "folder": folder.to_string_lossy()})
+        )),
+        Output::Table => {
+            print(format_args!("{count} vectors of {} numbers: {}", collection.dims, folder.join(VECTORS).display()));
+        }
+    }
     Ok(Exit::Done)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{COLLECTION, Origin, ROWS, Row, VECTORS, file_error, npy};
 use crate::{
-    args::{Global, ImportArgs},
+    args::{Global, ImportArgs, Output},
     exit::Exit,
     logging::print,
     models::folder_of,
@@ -20,6 +20,7 @@ use imagefleet_common::{
     ports::index::{Doomed, Point, Scope},
     work::ChunkRef,
 };
+use serde_json::json;
 use std::{
     collections::HashSet,
     fs::File,
@@ -91,7 +92,10 @@ pub(crate) async fn import(global: &Global, args: &ImportArgs) -> Result<Exit> {
     }
     // On record last: where it is, all of it is there.
     world.catalog.adopt(&origin.corpus, &origin.collection).await?;
-    print(format_args!("{stored} vectors of {dims} numbers: collection {id}"));
+    match global.output {
+        Output::Json => print(format_args!("{:#}", json!({"collection": id, "vectors": stored, "dims": dims}))),
+        Output::Table => print(format_args!("{stored} vectors of {dims} numbers: collection {id}")),
+    }
     Ok(Exit::Done)
 }
 

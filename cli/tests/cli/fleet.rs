@@ -147,7 +147,7 @@ fn a_job_that_is_watched_says_how_it_ended_by_its_exit_code() {
     let (code, stdout, stderr) = output(&project, &["jobs", "watch", "test"]);
     assert_eq!((code, stdout.as_str()), (3, ""), "{stderr}");
     let id = json(&project, &["jobs", "ls"])[0]["id"].as_str().unwrap().to_owned();
-    for said in ["images/0a2.zip", &format!("imagefleet jobs retry {id}"), &format!("jobs accept-dead {id}")] {
+    for said in ["images/0a2.zip", &format!("imagefleet jobs retry {id}"), &format!("jobs resume {id} --accept-dead")] {
         assert!(stderr.contains(said), "{said} is not in {stderr}");
     }
     assert_eq!(output(&project, &["jobs", "cancel", "test"]).0, 0);

@@ -4,8 +4,10 @@
 
 mod fleet;
 mod models;
+mod operators;
 mod runs;
 mod search;
+mod tools;
 mod vectors;
 
 use imagefleet_tests::{

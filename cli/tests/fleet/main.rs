@@ -6,5 +6,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod fleet;
+mod operators;
 mod runs;
 mod upsets;

@@ -5,6 +5,7 @@
 //! second one. Embedded callers keep the first alive only where two may be open at once.
 
 pub mod filters;
+pub mod removal;
 
 use crate::{
     error::Result,
@@ -42,6 +43,8 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn Index>) {
     filters::ties_among_what_passes_are_ordered_by_key(&make).await;
     filters::a_filter_goes_by_the_payloads_that_were_sealed_last(&make).await;
     a_search_sees_what_was_sealed(&make).await;
+    removal::a_deleted_point_is_found_no_more_once_its_shard_is_sealed(&make).await;
+    removal::a_removed_collection_is_gone_and_can_be_made_anew(&make).await;
     a_moved_key_stands_once(&make).await;
     everything_outlasts_the_process(&make).await;
     an_alias_switches_in_one_step(&make).await;

@@ -5,5 +5,6 @@ pub mod catalog;
 pub mod index;
 pub mod jobs;
 pub mod objects;
+pub mod operators;
 pub mod seed;
 pub mod tasks;

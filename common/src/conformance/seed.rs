@@ -5,7 +5,7 @@ use crate::{
     filter::Filter,
     ids::{CollectionId, CorpusId, JobId, SessionId},
     job::spec::{CollectionSpec, CorpusSpec, Decoding, IndexSection, Layout, Limits, Precision},
-    ledger::{Counts, Reason, RejectedRow, Spent},
+    ledger::{Counts, EmbeddedRow, Reason, RejectedRow, Spent},
     ports::{
         broker::Message,
         catalog::{Catalog, ChunkLedger, Shard},
@@ -144,7 +144,14 @@ pub fn embedded(artifact: &str, rejected: &[(&str, Reason)]) -> Embedded {
         *counts.rejected.entry(row.reason).or_default() += 1;
     }
     let spent = Spent { read: 1, decode: 20, encode: 300, upsert: 4, decoders: 2 };
-    Embedded { artifact: artifact.into(), counts, rejected: rows, spent, rest: None }
+    let kept = 10 - u64::try_from(rows.len()).unwrap();
+    let picture = |number: u64| EmbeddedRow {
+        key: format!("a/embedded-{number}"),
+        entry: format!("embedded-{number}.jpg"),
+        unattributed: false,
+    };
+    let pictures = (0..kept).map(picture).collect();
+    Embedded { artifact: artifact.into(), counts, rejected: rows, pictures, takedowns: 0, spent, rest: None }
 }
 
 pub fn failure(permanent: bool) -> Failure {

@@ -6,7 +6,8 @@ use crate::{
     error::{Error, Result},
     ids::{CollectionId, CorpusId, Epoch, JobId, Millis, TaskId},
     job::spec::{CollectionSpec, CorpusSpec},
-    ledger::{Counts, RejectedRow, Spent},
+    ledger::{Counts, RejectedRow, Spent, Takedown},
+    ports::index::Stored,
     task::State,
     work::ChunkRef,
 };
@@ -101,6 +102,25 @@ pub trait Catalog: Send + Sync {
     /// A removed shard's points are gone from an index: its chunks and their ledger go too. Other collections' points are
     /// swept by their own seals, since the shard itself stays on record.
     async fn swept(&self, corpus: &CorpusId, shard: i64) -> Result<()>;
+
+    /// No attempt that ends from now on counts this picture as embedded, in whatever collection. Taking down again changes
+    /// nothing, the reason neither.
+    async fn take_down(&self, key: &str, why: &str) -> Result<Takedown>;
+
+    /// Every takedown after that number, by number.
+    async fn takedowns(&self, after: i64) -> Result<Vec<Takedown>>;
+
+    /// What was embedded before its takedown is counted as rejected for that from now on. `false`: the ledger counts this
+    /// point's picture so already, or does not count this point's attempt. Permanent error where it was not taken down.
+    async fn take_out(&self, collection: &CollectionId, point: &Stored) -> Result<bool>;
+
+    /// The chunks, by collection, whose ledger counts this picture as taken down.
+    async fn taken_from(&self, key: &str) -> Result<Vec<(CollectionId, ChunkRef)>>;
+
+    /// Forgets a collection that no job needs, its ledger and its embed tasks; with the last collection over a corpus
+    /// that corpus, too. Returns the tasks that it forgot. Forgetting what is not there succeeds. Permanent error where jobs
+    /// need it; transient while an attempt for it still runs.
+    async fn forget(&self, collection: &CollectionId) -> Result<Vec<TaskId>>;
 }
 
 /// The collection of this id, or the only one over a corpus of this name; without a name the only one there is. Permanent

@@ -169,6 +169,9 @@ pub trait Index: Send + Sync {
         filter: &SearchFilter,
     ) -> Result<Vec<Vec<Hit>>>;
 
+    /// Removes the collection with its points and what it is in service as. Removing what is not there succeeds.
+    async fn remove(&self, collection: &CollectionId) -> Result<()>;
+
     /// Puts `collection` in service under `name`, in one step for all searches by that name.
     async fn alias(&self, name: &str, collection: &CollectionId) -> Result<()>;
 

@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     ids::{CollectionId, CorpusId, JobId, Millis, TaskId},
     job::spec::{CollectionSpec, CorpusSpec},
-    ledger::Counts,
+    ledger::{Counts, Spent},
     task::State,
     work::{ChunkRef, Kind, Stage, Work},
 };
@@ -172,6 +172,10 @@ pub struct JobView {
     pub kept_shards: Vec<String>,
     /// Why it could not be planned so far.
     pub error: Option<String>,
+    /// Higher runs first.
+    pub priority: i32,
+    /// The most tasks of this job marked or running at a time; 0 = no limit.
+    pub max_tasks: u32,
 }
 
 /// How far a job is: what it needs, counted.
@@ -204,6 +208,82 @@ pub struct TaskView {
     /// When it last succeeded.
     pub finished: Option<Millis>,
 }
+
+/// How fast a job goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Sessions that run tasks which the job needs.
+    pub workers: u64,
+    /// Pictures of chunks under way that have been looked at.
+    pub under_way: u64,
+    /// Chunks that were embedded within what was asked for, their pictures, and what their stages took.
+    pub chunks: u64,
+    pub pictures: u64,
+    pub spent: Spent,
+    /// When the first of these chunks was claimed.
+    pub since: Option<Millis>,
+    /// The store's clock.
+    pub now: Millis,
+}
+
+/// How an attempt ended that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttemptEnd {
+    Failed,
+    /// Drained, or not needed any more.
+    HandedBack,
+    /// Its session's lease ran out.
+    Lost,
+    /// Its chunk was no longer there in this form.
+    Superseded,
+}
+
+impl AttemptEnd {
+    pub const ALL: [Self; 4] = [Self::Failed, Self::HandedBack, Self::Lost, Self::Superseded];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::HandedBack => "handed-back",
+            Self::Lost => "lost",
+            Self::Superseded => "superseded",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|end| end.name() == name)
+    }
+}
+
+/// An attempt that ended otherwise than by success. Attempts that merely waited leave none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptView {
+    /// Which attempt of its task, from 1.
+    pub attempt: u32,
+    pub worker: Option<String>,
+    pub began: Option<Millis>,
+    pub ended: Millis,
+    pub end: AttemptEnd,
+    pub error: Option<String>,
+}
+
+/// One task with all that is kept of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskDetail {
+    pub task: TaskView,
+    /// Not to be claimed before this time.
+    pub run_after: Millis,
+    /// How far the last attempt said that it had come, in pictures.
+    pub done: u64,
+    /// The jobs that need it, oldest first.
+    pub jobs: Vec<JobId>,
+    /// Its last attempts that did not succeed, oldest first.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// Attempts that a task keeps: enough to see a pattern.
+pub const ATTEMPTS_KEPT: u32 = 20;
 
 #[async_trait]
 pub trait Jobs: Send + Sync {
@@ -246,6 +326,19 @@ pub trait Jobs: Send + Sync {
 
     async fn progress(&self, job: JobId) -> Result<Progress>;
 
+    /// Who works for the job now, and what was embedded within the last `lately`.
+    async fn pace(&self, job: JobId, lately: Duration) -> Result<Pace>;
+
     /// Every task that the job needs, by kind and key.
     async fn tasks(&self, job: JobId) -> Result<Vec<TaskView>>;
+
+    async fn task(&self, task: TaskId) -> Result<Option<TaskDetail>>;
+
+    /// Every dead task that a job needs, with these jobs, by kind and key.
+    async fn dead(&self) -> Result<Vec<(TaskView, Vec<JobId>)>>;
+
+    /// Forgets a job that has ended, and its own tasks. Of the shared tasks that only it needed, those stay that the ledger
+    /// names, and those whose writes may still be under way. Removing what is not there succeeds; permanent error where the job
+    /// has not ended.
+    async fn remove(&self, job: JobId) -> Result<()>;
 }

@@ -5,15 +5,18 @@ use super::{
     broker::{Broker, Delivery, Message},
     catalog::{Catalog, Chunk, ChunkLedger, Shard, Writers},
     index::{Doomed, Hit, Index, Point, PointHead, Queries, Scope, Sealed, SearchFilter, Stored},
-    jobs::{Control, JobView, Jobs, NewJob, NewSearch, OldSearch, Plan, Planned, Progress, Step, Submitted, TaskView},
+    jobs::{
+        Control, JobView, Jobs, NewJob, NewSearch, OldSearch, Pace, Plan, Planned, Progress, Step, Submitted,
+        TaskDetail, TaskView,
+    },
     objects::{ObjectMeta, Objects, Page},
     tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, SessionView, Tasks, Written},
 };
 use crate::{
     error::{Next, Result},
-    ids::{CollectionId, CorpusId, Epoch, JobId, Millis, Queue, SessionId},
+    ids::{CollectionId, CorpusId, Epoch, JobId, Millis, Queue, SessionId, TaskId},
     job::spec::{CollectionSpec, CorpusSpec},
-    ledger::RejectedRow,
+    ledger::{RejectedRow, Takedown},
     task::State,
     work::{ChunkRef, Kind},
 };
@@ -99,6 +102,7 @@ forward!(Tasks, "tasks" {
     fn embed_again(seal: Holding, chunk: ChunkRef) -> bool;
     fn counts() -> Vec<(Kind, State, u64)>;
     fn sessions() -> Vec<SessionView>;
+    fn drain(sessions: &[SessionId]) -> u64;
     fn now() -> Millis;
 });
 
@@ -116,7 +120,11 @@ forward!(Jobs, "jobs" {
     fn control(job: JobId, control: Control) -> ();
     fn repair(job: JobId, chunks: &[ChunkRef]) -> ();
     fn progress(job: JobId) -> Progress;
+    fn pace(job: JobId, lately: Duration) -> Pace;
     fn tasks(job: JobId) -> Vec<TaskView>;
+    fn task(task: TaskId) -> Option<TaskDetail>;
+    fn dead() -> Vec<(TaskView, Vec<JobId>)>;
+    fn remove(job: JobId) -> ();
 });
 
 forward!(Catalog, "catalog" {
@@ -133,6 +141,11 @@ forward!(Catalog, "catalog" {
     fn last_epoch() -> Epoch;
     fn rejected(collection: &CollectionId, chunk: ChunkRef) -> Vec<RejectedRow>;
     fn swept(corpus: &CorpusId, shard: i64) -> ();
+    fn take_down(key: &str, why: &str) -> Takedown;
+    fn takedowns(after: i64) -> Vec<Takedown>;
+    fn take_out(collection: &CollectionId, point: &Stored) -> bool;
+    fn taken_from(key: &str) -> Vec<(CollectionId, ChunkRef)>;
+    fn forget(collection: &CollectionId) -> Vec<TaskId>;
 });
 
 forward!(Index, "index" {
@@ -145,6 +158,7 @@ forward!(Index, "index" {
     fn vectors(collection: &CollectionId, keys: &[String]) -> Vec<Option<Vec<f32>>>;
     fn seal(collection: &CollectionId, shards: &[i64]) -> Sealed;
     fn search(collection: &CollectionId, queries: &Queries, k: usize, scope: &Scope, filter: &SearchFilter) -> Vec<Vec<Hit>>;
+    fn remove(collection: &CollectionId) -> ();
     fn alias(name: &str, collection: &CollectionId) -> ();
     fn resolve(name: &str) -> Option<CollectionId>;
 });

@@ -8,13 +8,13 @@ use super::broker::Message;
 use crate::{
     error::Result,
     ids::{Epoch, Millis, Queue, SessionId},
-    ledger::{Counts, RejectedRow, Spent},
+    ledger::{Counts, EmbeddedRow, RejectedRow, Spent},
     task::{Holder, Refusal, State},
     work::{ChunkRef, Kind, Work},
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// A queue's load, as the publisher sees it.
@@ -50,6 +50,8 @@ pub struct SessionView {
     pub expires: Millis,
     /// Tasks that it runs.
     pub running: u64,
+    /// Somebody asked it to drain.
+    pub drains: bool,
 }
 
 /// The answer to a heartbeat.
@@ -59,6 +61,8 @@ pub struct Beat {
     pub alive: bool,
     /// What the session runs though no active, unpaused job needs it any more: to be handed back.
     pub unneeded: Vec<Holding>,
+    /// Somebody asked the session to drain: to take nothing new, and to end.
+    pub drain: bool,
 }
 
 /// A task that a session runs.
@@ -137,6 +141,10 @@ pub struct Embedded {
     pub artifact: String,
     pub counts: Counts,
     pub rejected: Vec<RejectedRow>,
+    /// Every embedded picture: what of them is taken down meanwhile is counted as rejected for that.
+    pub pictures: Arc<[EmbeddedRow]>,
+    /// The last takedown that the attempt heeded; 0 before the first.
+    pub takedowns: i64,
     /// For people: nothing depends on it.
     pub spent: Spent,
     /// Where the attempt stopped at its time limit: the chunk ends at `at`, the rest becomes a chunk of its own.
@@ -229,6 +237,10 @@ pub trait Tasks: Send + Sync {
 
     /// Sessions that have not ended, by worker and id.
     async fn sessions(&self) -> Result<Vec<SessionView>>;
+
+    /// Asks these sessions to drain: their next beats say so, and so do those of sessions that replace them. Returns how
+    /// many of them have not ended.
+    async fn drain(&self, sessions: &[SessionId]) -> Result<u64>;
 
     /// The store's clock.
     async fn now(&self) -> Result<Millis>;

@@ -190,7 +190,11 @@ impl fmt::Display for Report {
         let Self { table, outcome, runs, fleets, memory, took } = self;
         writeln!(f, "{table}")?;
         let seconds = took.as_secs_f64();
-        writeln!(f, "{} faults in {runs} runs of {fleets} fleets, {seconds:.0} s; a process occupied at most {memory} MiB at its first rest", table.total())?;
+        writeln!(
+            f,
+            "{} faults in {runs} runs of {fleets} fleets, {seconds:.0} s; a process occupied at most {memory} MiB at its first rest",
+            table.total()
+        )?;
         let figures = [
             ("SIGKILL of a worker, until its tasks may go on elsewhere", &outcome.recoveries),
             ("SIGTERM of a worker, until it has ended", &outcome.drains),

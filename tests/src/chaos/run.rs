@@ -33,13 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How long each call of the index takes until a stage has had its share of the faults: so that each stage lasts.
 const PACE: Duration = Duration::from_millis(400);
 /// The share of a run's faults that has been injected when a stage ends.
-const SHARES: [(Stage, f64); 5] = [
-    (Stage::Embed, 0.3),
-    (Stage::Seal, 0.45),
-    (Stage::Retrieve, 0.65),
-    (Stage::Rerank, 0.82),
-    (Stage::Finalize, 1.0),
-];
+const SHARES: [(Stage, f64); 5] =
+    [(Stage::Embed, 0.3), (Stage::Seal, 0.45), (Stage::Retrieve, 0.65), (Stage::Rerank, 0.82), (Stage::Finalize, 1.0)];
 
 /// A fault as it went.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]

@@ -17,3 +17,4 @@ mod races;
 mod real_input;
 mod reranking;
 mod sigkill;
+mod takedowns;

@@ -144,7 +144,10 @@ async fn a_job_searches_the_shards_that_it_planned_and_none_that_came_later() {
     assert_eq!(project.run().await.unwrap().state, JobState::Succeeded);
     let others = rows(&project.path().join("other"));
     let is_later = |key: &Value| later.iter().any(|photo| *key == photo.key);
-    assert!(others.iter().flat_map(|row| row["indices"].as_array().unwrap()).any(is_later), "else this test shows nothing");
+    assert!(
+        others.iter().flat_map(|row| row["indices"].as_array().unwrap()).any(is_later),
+        "else this test shows nothing"
+    );
 
     fs::write(project.job_file(), job).unwrap();
     assert_eq!(project.run().await.unwrap().state, JobState::Succeeded);

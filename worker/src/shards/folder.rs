@@ -96,7 +96,7 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
             attribution: None,
         };
         let refused = names::check_name(&file.name)
-            .and_then(|()| reading.check_filter(&candidate))
+            .and_then(|()| reading.check_wanted(&candidate))
             .and_then(|()| check_bytes(file.meta.size, reading.limits()));
         wanted.push((candidate, file.meta.clone(), refused));
     }

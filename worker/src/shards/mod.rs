@@ -13,7 +13,7 @@ use imagefleet_common::{
     Error, Result,
     filter::Filter,
     job::spec::{CorpusSpec, Layout, Limits},
-    ledger::{Reason, RejectedRow, Rejection},
+    ledger::{Reason, RejectedRow, Rejection, Takedown},
     ports::{
         catalog::{Chunk, Shard},
         index::Attribution,
@@ -21,7 +21,10 @@ use imagefleet_common::{
         tasks::{Listing, Rest},
     },
 };
-use std::{collections::HashSet, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
 
 /// Cuts a shard into chunks. A shard that is gone, or that is no archive, is a permanent error that names it.
 pub async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Listing> {
@@ -41,6 +44,8 @@ pub struct Reading<'a> {
     pub feed: Feed,
     /// Which pictures the collection holds.
     pub filter: &'a Filter,
+    /// Pictures that no collection holds any more, by key.
+    pub taken_down: &'a HashMap<String, Takedown>,
     /// The attempt ends at the first picture after this.
     pub until: Instant,
     pub seen: u64,
@@ -52,8 +57,12 @@ impl Reading<'_> {
         self.feed.limits()
     }
 
-    /// A picture that the filter keeps out is rejected for that, whatever its bytes are, and never read.
-    fn check_filter(&self, candidate: &Candidate) -> Result<(), Rejection> {
+    /// A picture that was taken down, or that the filter keeps out, is rejected for that, whatever its bytes are, and never
+    /// read.
+    fn check_wanted(&self, candidate: &Candidate) -> Result<(), Rejection> {
+        if let Some(takedown) = self.taken_down.get(&candidate.key) {
+            return Err(takedown.rejection());
+        }
         let unknown = Attribution::default();
         match self.filter.objection(candidate.attribution.as_ref().unwrap_or(&unknown)) {
             Some(objection) => Err(Rejection::new(Reason::Filtered, objection)),

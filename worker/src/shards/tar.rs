@@ -61,7 +61,7 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
         let candidate = Candidate { ordinal, key, entry: entry.name.clone(), object, attribution: None };
         let refused = names::check_name(&entry.name)
             .and_then(|()| if is_first { Ok(()) } else { Err(duplicate(&entry.name)) })
-            .and_then(|()| reading.check_filter(&candidate))
+            .and_then(|()| reading.check_wanted(&candidate))
             .and_then(|()| check_bytes(entry.size, reading.limits()));
         if let Err(rejection) = refused {
             reading.reject(candidate, rejection);

@@ -114,7 +114,7 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
     for picture in pictures.clone() {
         let candidate = picture.candidate.clone();
         let refused = picture.refused.clone().map_or(Ok(()), Err);
-        match refused.and_then(|()| reading.check_filter(&candidate)).and_then(|()| picture.zip.check(reading.limits()))
+        match refused.and_then(|()| reading.check_wanted(&candidate)).and_then(|()| picture.zip.check(reading.limits()))
         {
             Err(rejection) => refusals.push((candidate, rejection)),
             Ok(()) => {

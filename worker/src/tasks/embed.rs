@@ -14,14 +14,14 @@ use imagefleet_common::{
     Error, Result,
     ids::CollectionId,
     job::spec::CollectionSpec,
-    ledger::{Counts, Reason, RejectedRow, Spent},
+    ledger::{Counts, EmbeddedRow, Reason, RejectedRow, Spent},
     ports::{
         catalog::Shard,
         index::{Doomed, Payload, Point},
         tasks::{Embedded, Holding, Outcome, Tasks, Written},
     },
     task::ALONE_AFTER,
-    work::ChunkRef,
+    work::{ChunkRef, Work},
 };
 use std::{
     collections::HashSet,
@@ -51,6 +51,9 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
         true => pipeline.feed_alone(collection.limits, alone(worker, attempt)),
         false => pipeline.feed(collection.limits),
     };
+    let takedowns = catalog.takedowns(0).await?;
+    let last_takedown = takedowns.last().map_or(0, |takedown| takedown.number);
+    let taken_down = takedowns.into_iter().map(|takedown| (takedown.key.clone(), takedown)).collect();
     let until = Instant::now() + worker.settings.attempt_limit;
     let (corpus, chunk_ref) = (&corpus, &chunk);
     let reading = Reading {
@@ -60,6 +63,7 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
         chunk: chunk_ref,
         feed,
         filter: &collection.filter,
+        taken_down: &taken_down,
         until,
         seen: 0,
         rejected: Vec::new(),
@@ -71,9 +75,9 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
         shard: &shard,
         at,
         group: Vec::new(),
+        has_metadata: corpus.metadata.is_some(),
         put: Vec::new(),
         rejected: Vec::new(),
-        unattributed: HashSet::new(),
         upserting: Duration::ZERO,
     };
     let (read, ()) = tokio::try_join!(shards::feed(reading), points.collect(receiver))?;
@@ -86,13 +90,12 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
 
     // What was read beyond the cut belongs to the rest: it overwrites these points under its own epoch.
     let end = read.rest.map_or(u64::MAX, |rest| rest.at);
-    let embedded: Vec<&str> =
-        points.put.iter().filter(|(ordinal, _)| *ordinal < end).map(|(_, key)| key.as_str()).collect();
+    let pictures: Arc<[EmbeddedRow]> =
+        points.put.into_iter().filter(|(ordinal, _)| *ordinal < end).map(|(_, row)| row).collect();
+    let embedded: Vec<&str> = pictures.iter().map(|picture| picture.key.as_str()).collect();
     let decoded = points.rejected.into_iter().filter(|(ordinal, _)| *ordinal < end).map(|(_, row)| row);
     let rejected: Vec<RejectedRow> = read.rejected.into_iter().chain(decoded).collect();
-    let has_metadata = corpus.metadata.is_some();
-    let unattributed = points.unattributed.iter().filter(|ordinal| has_metadata && **ordinal < end).count() as u64;
-    let counts = counts(read.seen, embedded.len() as u64, unattributed, &rejected);
+    let counts = counts(read.seen, &pictures, &rejected);
 
     read_back(worker, &collection, attempt, at, &embedded).await?;
     if read.rest.is_none() {
@@ -105,7 +108,24 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
     names.sort_unstable();
     let lines: String = names.iter().flat_map(|name| [name, "\n"]).collect();
     worker.ports.artifacts.put(&artifact, lines.into()).await?;
-    Ok(Done::Ended(Outcome::Embedded(Embedded { artifact, counts, rejected, spent, rest: read.rest })))
+    let takedowns = last_takedown;
+    let rest = read.rest;
+    Ok(Done::Ended(Outcome::Embedded(Embedded { artifact, counts, rejected, pictures, takedowns, spent, rest })))
+}
+
+/// What was taken down while the attempt ran is counted as rejected by its end; its points leave the index here. If that
+/// fails, the next seal does it: the ledger no longer names them.
+pub(crate) async fn delete_taken_down(worker: &Worker, attempt: &Attempt, ended: &Embedded) -> Result<()> {
+    let Work::Embed { collection, .. } = attempt.work() else { return Ok(()) };
+    let newer = worker.ports.catalog.takedowns(ended.takedowns).await?;
+    let newer: HashSet<&str> = newer.iter().map(|takedown| takedown.key.as_str()).collect();
+    let keys: Vec<String> =
+        ended.pictures.iter().map(|picture| &picture.key).filter(|key| newer.contains(key.as_str())).cloned().collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    attempt.lease.check()?;
+    worker.ports.index.delete(collection, &Doomed::Keys { keys, up_to: attempt.epoch() }).await
 }
 
 /// What an archive's own checks refuse.
@@ -132,8 +152,9 @@ async fn stand_at(tasks: &dyn Tasks, holding: Holding, ordinal: Option<u64>) -> 
     }
 }
 
-fn counts(seen: u64, embedded: u64, unattributed: u64, rejected: &[RejectedRow]) -> Counts {
-    let mut counts = Counts { seen, embedded, unattributed, ..Counts::default() };
+fn counts(seen: u64, pictures: &[EmbeddedRow], rejected: &[RejectedRow]) -> Counts {
+    let unattributed = pictures.iter().filter(|picture| picture.unattributed).count() as u64;
+    let mut counts = Counts { seen, embedded: pictures.len() as u64, unattributed, ..Counts::default() };
     for row in rejected {
         *counts.rejected.entry(row.reason).or_default() += 1;
     }
@@ -173,11 +194,11 @@ struct Points<'a> {
     shard: &'a Shard,
     at: ChunkRef,
     group: Vec<Point>,
-    /// Ordinal and key of every point.
-    put: Vec<(u64, String)>,
+    /// Has the layout metadata?
+    has_metadata: bool,
+    /// Every point, with its ordinal.
+    put: Vec<(u64, EmbeddedRow)>,
     rejected: Vec<(u64, RejectedRow)>,
-    /// Ordinals of points without attribution.
-    unattributed: HashSet<u64>,
     upserting: Duration,
 }
 
@@ -212,9 +233,8 @@ impl Points<'_> {
 
     fn point(&mut self, candidate: Candidate, found: Found, vector: Vec<f32>) {
         let Candidate { ordinal, key, entry, object, attribution } = candidate;
-        if attribution.is_none() {
-            self.unattributed.insert(ordinal);
-        }
+        let unattributed = self.has_metadata && attribution.is_none();
+        self.put.push((ordinal, EmbeddedRow { key: key.clone(), entry: entry.clone(), unattributed }));
         let payload = Payload {
             shard_path: self.shard.path.clone(),
             entry,
@@ -226,7 +246,6 @@ impl Points<'_> {
             height: found.height,
             attribution: attribution.unwrap_or_default(),
         };
-        self.put.push((ordinal, key.clone()));
         self.group.push(Point { key, vector, payload });
     }
 

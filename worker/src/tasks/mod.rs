@@ -1,6 +1,6 @@
 //! What each kind of task does: one file a kind.
 
-mod embed;
+pub(crate) mod embed;
 mod finalize;
 mod list;
 mod rerank;

@@ -12,6 +12,7 @@ use imagefleet_common::{
     Error, Result,
     ids::{Epoch, JobId},
     job::spec::CollectionSpec,
+    ledger::Reason,
     ports::{
         catalog::{ChunkLedger, Shard},
         index::{Doomed, Scope, Sealed},
@@ -159,7 +160,11 @@ async fn delete_unnamed(
         return index.delete(&collection.id, &Doomed::Chunk { at, up_to }).await;
     };
     let names = worker.read_artifact(artifact).await?;
-    let names: HashSet<&[u8]> = names.split(|byte| *byte == b'\n').collect();
+    let mut names: HashSet<&[u8]> = names.split(|byte| *byte == b'\n').collect();
+    let rejected = worker.ports.catalog.rejected(&collection.id, at).await?;
+    for row in rejected.iter().filter(|row| row.reason == Reason::Takedown) {
+        names.remove(row.key.as_bytes());
+    }
     let stored = index.chunk(&collection.id, at.shard, at.chunk).await?;
     let keys = stored
         .into_iter()

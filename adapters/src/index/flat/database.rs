@@ -5,6 +5,8 @@
 //! count never stands for two contents. No transaction takes long: large calls are cut into parts, each of which
 //! may be done again.
 
+mod removal;
+
 use imagefleet_common::{
     attribution::Attribution,
     error::{Error, Result},

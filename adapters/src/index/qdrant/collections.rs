@@ -14,8 +14,8 @@ use imagefleet_common::{
 };
 use qdrant_client::qdrant::{
     AliasOperations, ChangeAliases, CollectionInfo, CollectionStatus, CreateAlias, CreateFieldIndexCollection,
-    DeleteAlias, FieldType, GetCollectionInfoRequest, ListAliasesRequest, OptimizersConfigDiff, PayloadSchemaType,
-    UpdateCollection, WriteOrdering, WriteOrderingType, alias_operations::Action,
+    DeleteAlias, DeleteCollection, FieldType, GetCollectionInfoRequest, ListAliasesRequest, OptimizersConfigDiff,
+    PayloadSchemaType, UpdateCollection, WriteOrdering, WriteOrderingType, alias_operations::Action,
 };
 use std::sync::{Arc, PoisonError};
 use tonic::Code;
@@ -149,6 +149,19 @@ impl QdrantIndex {
         };
         let answer = self.wire.collections().update(request).await;
         answer.map(drop).map_err(|status| failed(format!("wake the collection {name}"), status))
+    }
+
+    /// A server drops the aliases of a collection with it.
+    pub(super) async fn remove_collection(&self, id: &CollectionId) -> Result<()> {
+        let collection_name = self.name(&id.0);
+        let request = DeleteCollection { collection_name, timeout: Some(self.wire.seconds()) };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        match self.wire.collections().delete(request).await {
+            // What is not there is told by `false`.
+            Ok(_) => Ok(()),
+            Err(status) if status.code() == Code::NotFound => Ok(()),
+            Err(status) => Err(failed(format!("remove the collection {id}"), status)),
+        }
     }
 
     pub(super) async fn set_alias(&self, alias: &str, collection: &CollectionId) -> Result<()> {

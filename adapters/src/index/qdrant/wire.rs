@@ -98,8 +98,8 @@ impl Wire {
         self.timeout.as_secs().max(1)
     }
 
-    /// Is it a server that this adapter can use, and does it take the key? The health check alone needs none.
-    pub(super) async fn check_server(&self) -> Result<()> {
+    /// The server's version. Is it one that this adapter can use, and does it take the key? The health check alone needs none.
+    pub(super) async fn check_server(&self) -> Result<String> {
         let url = &self.url;
         let doing = || format!("reach the index at {url} (the port of gRPC, by default 6334)");
         let mut server = QdrantClient::with_interceptor(self.channel.clone(), self.key.clone());
@@ -113,7 +113,7 @@ impl Wire {
             )));
         }
         let listed = self.collections().list(ListCollectionsRequest {}).await;
-        listed.map(drop).map_err(|status| failed(doing(), status))
+        listed.map(|_| version).map_err(|status| failed(doing(), status))
     }
 }
 

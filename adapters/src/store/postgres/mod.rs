@@ -9,6 +9,7 @@
 //! Whoever waits for a change is told by NOTIFY, on a connection of its own after the commit: inside a transaction it
 //! would make commits wait for each other. A notification that is lost costs the second until the next look.
 
+mod examine;
 mod listen;
 mod migrations;
 
@@ -24,13 +25,13 @@ use imagefleet_common::{
     ids::content_hash,
     task::RetryRules,
 };
-pub use migrations::Migrated;
 use sqlx::{
     ConnectOptions, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{fmt, str::FromStr, time::Duration};
 use tokio::sync::watch;
+pub use {examine::Examined, migrations::Migrated};
 
 #[derive(Clone)]
 pub struct Settings {

@@ -116,7 +116,7 @@ async fn count_dead(conn: &mut Conn, job: JobId, stage: Stage, accepted: &str) -
 }
 
 /// Names everything that the job's results are made from, so that a job whose corpus has not changed is done: its
-/// shards, which of the corpus are gone, the winning attempt of each chunk, and what is dead.
+/// shards, which of the corpus are gone, the winning attempt of each chunk, what was taken down, and what is dead.
 async fn fingerprint(conn: &mut Conn, job: JobId) -> Done<String> {
     let mut text = String::new();
     for sql in [
@@ -128,6 +128,11 @@ async fn fingerprint(conn: &mut Conn, job: JobId) -> Done<String> {
          FROM job j JOIN job_shard s ON s.job = j.id
          JOIN ledger_chunk l ON l.collection = j.collection AND l.shard = s.shard
          WHERE j.id = $1 ORDER BY l.shard, l.chunk",
+        // A takedown leaves the winner as it is.
+        "SELECT 'taken ' || l.shard || ' ' || l.chunk || ' ' || l.embedded AS line
+         FROM job j JOIN job_shard s ON s.job = j.id
+         JOIN ledger_chunk l ON l.collection = j.collection AND l.shard = s.shard
+         WHERE j.id = $1 AND l.rejected LIKE '%\"takedown\"%' ORDER BY l.shard, l.chunk",
         needed_through!(
             conn,
             "task_dead",

@@ -1,7 +1,7 @@
 //! How attempts end, and what follows from it in the same transaction.
 
 use super::{
-    Done, Lock, ledger, listing, poison,
+    Done, Lock, attempts, ledger, listing, poison,
     query::{Conn, query},
     rows::{self, Also, Changes, TaskRow, cancel_unless_wanted},
     sessions::holds,
@@ -10,7 +10,10 @@ use super::{
 use imagefleet_common::{
     Error,
     ids::Millis,
-    ports::tasks::{Embedded, Failure, Holding, Outcome, Written},
+    ports::{
+        jobs::AttemptEnd,
+        tasks::{Embedded, Failure, Holding, Outcome, Written},
+    },
     task::{ALONE_AFTER, Event, Holder, RetryRules, State},
     work::{ChunkRef, Kind, Work},
 };
@@ -93,10 +96,15 @@ async fn end_one<'a>(
         End::Failed(failure) => {
             let Failure { permanent, retry_after, message } = failure;
             explain(conn, row, message).await?;
+            attempts::note(conn, row.id, AttemptEnd::Failed, Some(message)).await?;
             let (permanent, retry_after) = (*permanent, *retry_after);
             Event::Failed { holder, permanent, retry_after, now: conn.now().await?, jitter: rand::random() }
         }
         End::HandedBack(delay) => {
+            // Whoever names a time looks again then: that tells nobody anything.
+            if delay.is_zero() {
+                attempts::note(conn, row.id, AttemptEnd::HandedBack, None).await?;
+            }
             let delay = Millis::try_from(delay.as_millis()).unwrap_or(Millis::MAX / 2);
             Event::HandedBack { holder, until: conn.now().await? + delay }
         }
@@ -122,6 +130,7 @@ async fn succeed(
             let at = ledger::At { corpus: &corpus, collection: &collection, chunk };
             if !rows::is_current(conn, &corpus, chunk).await? {
                 // The shard was listed again while this ran; its new chunks have tasks of their own.
+                attempts::note(conn, row.id, AttemptEnd::Superseded, None).await?;
                 let _ = rows::apply(conn, row, &Event::Superseded { holder }, rules).await?;
                 return Ok(());
             }

@@ -4,12 +4,13 @@ use super::{
     Done,
     query::{Conn, query},
     rows::{self, TaskRow},
+    takedown,
 };
 use imagefleet_common::{
     Error,
     ids::CollectionId,
     job::spec::CollectionSpec,
-    ledger::Reason,
+    ledger::{Reason, RejectedRow},
     ports::tasks::{Embedded, Rest},
     task::State,
     work::{ChunkRef, Work},
@@ -25,22 +26,9 @@ pub(super) struct At<'a> {
 
 /// Writes what became of the chunk's pictures, in place of what an earlier attempt or version said.
 pub(super) async fn record(conn: &mut Conn, row: &TaskRow, at: &At<'_>, embedded: &Embedded) -> Done<()> {
+    must_add_up(at, embedded)?;
+    let embedded = takedown::heed(conn, at, embedded).await?;
     let counts = &embedded.counts;
-    let mut rejected = BTreeMap::<Reason, u64>::new();
-    for row in &embedded.rejected {
-        *rejected.entry(row.reason).or_default() += 1;
-    }
-    if !counts.adds_up() || rejected != counts.rejected {
-        return Err(Error::permanent(format!(
-            "the ledger of {} does not add up: {} seen, {} embedded, {} rejected, {} rejected rows",
-            at.chunk,
-            counts.seen,
-            counts.embedded,
-            counts.rejected_total(),
-            embedded.rejected.len()
-        ))
-        .into());
-    }
     let ChunkRef { shard, version, chunk } = at.chunk;
     query("DELETE FROM ledger_chunk WHERE collection = $1 AND shard = $2 AND chunk = $3")
         .bind(&at.collection.0)
@@ -67,18 +55,54 @@ pub(super) async fn record(conn: &mut Conn, row: &TaskRow, at: &At<'_>, embedded
         .execute(conn)
         .await?;
     for row in &embedded.rejected {
-        query("INSERT INTO ledger_rejected (collection, shard, chunk, key, path, entry, reason, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
-            .bind(&at.collection.0)
-            .bind(shard)
-            .bind(chunk)
-            .bind(&row.key)
-            .bind(&row.shard)
-            .bind(&row.entry)
-            .bind(row.reason.to_string())
-            .bind(&row.detail)
-            .execute(conn)
-            .await?;
+        insert_rejected(conn, at.collection, at.chunk, row).await?;
     }
+    Ok(())
+}
+
+fn must_add_up(at: &At<'_>, embedded: &Embedded) -> Done<()> {
+    let counts = &embedded.counts;
+    let mut rejected = BTreeMap::<Reason, u64>::new();
+    for row in &embedded.rejected {
+        *rejected.entry(row.reason).or_default() += 1;
+    }
+    let unattributed = embedded.pictures.iter().filter(|picture| picture.unattributed).count() as u64;
+    let named = (embedded.pictures.len() as u64, unattributed);
+    if counts.adds_up() && rejected == counts.rejected && named == (counts.embedded, counts.unattributed) {
+        return Ok(());
+    }
+    Err(Error::permanent(format!(
+        "the ledger of {} does not add up: {} seen, {} embedded, {} rejected, {} pictures, {} rejected rows",
+        at.chunk,
+        counts.seen,
+        counts.embedded,
+        counts.rejected_total(),
+        embedded.pictures.len(),
+        embedded.rejected.len()
+    ))
+    .into())
+}
+
+pub(super) async fn insert_rejected(
+    conn: &mut Conn,
+    collection: &CollectionId,
+    at: ChunkRef,
+    row: &RejectedRow,
+) -> Done<()> {
+    query(
+        "INSERT INTO ledger_rejected (collection, shard, chunk, key, path, entry, reason, detail)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(&collection.0)
+    .bind(at.shard)
+    .bind(at.chunk)
+    .bind(&row.key)
+    .bind(&row.shard)
+    .bind(&row.entry)
+    .bind(row.reason.to_string())
+    .bind(&row.detail)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -12,14 +12,17 @@
 //! running (paused or not) or blocked. Wanted tasks stay ready, others are cancelled.
 
 mod advance;
+mod attempts;
 mod batch;
 mod catalog;
 mod claim;
 mod control;
 mod ends;
 pub(super) mod fault;
+mod forget;
 mod ledger;
 mod listing;
+mod pace;
 mod plan;
 mod poison;
 mod ports;
@@ -30,6 +33,7 @@ mod search;
 pub(super) mod sessions;
 mod submit;
 mod supersede;
+mod takedown;
 mod views;
 
 use async_trait::async_trait;

@@ -5,20 +5,21 @@ use super::{
     claim::Ask,
     control,
     ends::{self, End, Ending},
-    plan, poison, publish, search, sessions, submit, views,
+    forget, pace, plan, poison, publish, search, sessions, submit, takedown, views,
 };
 use async_trait::async_trait;
 use imagefleet_common::{
     error::{Error, Result},
-    ids::{CollectionId, CorpusId, Epoch, JobId, Millis, Queue, SessionId},
+    ids::{CollectionId, CorpusId, Epoch, JobId, Millis, Queue, SessionId, TaskId},
     job::spec::{CollectionSpec, CorpusSpec},
-    ledger::RejectedRow,
+    ledger::{RejectedRow, Takedown},
     ports::{
         broker::Message,
         catalog::{Catalog, Chunk, ChunkLedger, Shard, Writers},
+        index::Stored,
         jobs::{
-            Control, JobState, JobView, Jobs, NewJob, NewSearch, OldSearch, Plan, Planned, Progress, Step, Submitted,
-            TaskView,
+            Control, JobState, JobView, Jobs, NewJob, NewSearch, OldSearch, Pace, Plan, Planned, Progress, Step,
+            Submitted, TaskDetail, TaskView,
         },
         tasks::{Beat, Claim, Failure, Holding, NewSession, Outcome, QueueLoad, SessionView, Tasks, Written},
     },
@@ -165,6 +166,11 @@ impl<D: Database> Tasks for Store<D> {
         read!(self, "list the sessions", |conn| sessions::open_ones(conn))
     }
 
+    async fn drain(&self, sessions: &[SessionId]) -> Result<u64> {
+        let ids = sessions.iter().map(|session| session.0).collect();
+        write!(self, Lock::Nothing, never, "ask workers to drain", |conn| sessions::drain(conn, ids))
+    }
+
     async fn now(&self) -> Result<Millis> {
         read!(self, "read the database's clock", |conn| conn.now())
     }
@@ -275,8 +281,27 @@ impl<D: Database> Jobs for Store<D> {
         read!(self, format!("count the progress of job {job}"), |conn| views::progress(conn, job))
     }
 
+    async fn pace(&self, job: JobId, lately: Duration) -> Result<Pace> {
+        read!(self, format!("see how fast job {job} goes"), |conn| pace::pace(conn, job, lately))
+    }
+
     async fn tasks(&self, job: JobId) -> Result<Vec<TaskView>> {
         read!(self, format!("list the tasks of job {job}"), |conn| views::tasks(conn, job))
+    }
+
+    async fn task(&self, task: TaskId) -> Result<Option<TaskDetail>> {
+        read!(self, format!("look up task {task}"), |conn| views::task(conn, task))
+    }
+
+    async fn dead(&self) -> Result<Vec<(TaskView, Vec<JobId>)>> {
+        read!(self, "list the dead tasks", |conn| views::dead(conn))
+    }
+
+    /// In as many transactions as the job is large; the job itself goes with the last.
+    async fn remove(&self, job: JobId) -> Result<()> {
+        let doing = || format!("remove job {job}");
+        while write!(self, Lock::Structure, never, doing(), |conn| forget::let_go(conn, job))? {}
+        write!(self, Lock::Structure, never, doing(), |conn| forget::job(conn, job))
     }
 }
 
@@ -357,5 +382,27 @@ impl<D: Database> Catalog for Store<D> {
     async fn swept(&self, corpus: &CorpusId, shard: i64) -> Result<()> {
         let doing = || format!("forget shard {shard} of corpus {corpus}");
         write!(self, Lock::Structure, never, doing(), |conn| catalog::swept(conn, corpus, shard))
+    }
+
+    async fn take_down(&self, key: &str, why: &str) -> Result<Takedown> {
+        write!(self, Lock::Structure, never, format!("take {key} down"), |conn| takedown::take_down(conn, key, why))
+    }
+
+    async fn takedowns(&self, after: i64) -> Result<Vec<Takedown>> {
+        read!(self, "list the takedowns", |conn| takedown::since(conn, after))
+    }
+
+    async fn take_out(&self, collection: &CollectionId, point: &Stored) -> Result<bool> {
+        let doing = || format!("take {} out of the ledger of collection {collection}", point.head.key);
+        write!(self, Lock::Structure, never, doing(), |conn| takedown::take_out(conn, collection, point))
+    }
+
+    async fn taken_from(&self, key: &str) -> Result<Vec<(CollectionId, ChunkRef)>> {
+        read!(self, format!("look for {key} in the ledger"), |conn| takedown::taken_from(conn, key))
+    }
+
+    async fn forget(&self, collection: &CollectionId) -> Result<Vec<TaskId>> {
+        let doing = || format!("forget collection {collection}");
+        write!(self, Lock::Structure, never, doing(), |conn| forget::collection(conn, collection))
     }
 }

@@ -1,13 +1,16 @@
 //! Sessions: opened, kept alive, reaped. A session that ended, for whatever reason, never revives.
 
 use super::{
-    Done, ends, poison,
+    Done, attempts, ends, poison,
     query::{Conn, Row, query},
     rows::{self, TaskRow, by_list, cancel_unless_wanted, may_run, select_task},
 };
 use imagefleet_common::{
     ids::{Millis, SessionId},
-    ports::tasks::{Beat, Holding, NewSession, SessionView},
+    ports::{
+        jobs::AttemptEnd,
+        tasks::{Beat, Holding, NewSession, SessionView},
+    },
     task::{Event, Holder, RetryRules, State},
 };
 use std::collections::HashSet;
@@ -31,6 +34,13 @@ pub(super) async fn open(conn: &mut Conn, session: &NewSession, rules: &RetryRul
         // The process lives: what it ran there was put down, not lost.
         end(conn, old, now).await?;
         poison::clear_session(conn, old).await?;
+        query(
+            "UPDATE session SET drain = TRUE WHERE id = $1 AND EXISTS (SELECT 1 FROM session WHERE id = $2 AND drain)",
+        )
+        .bind(session.id)
+        .bind(old)
+        .execute(conn)
+        .await?;
         release(conn, old, &Event::SessionEnded { session: old }, rules).await?;
         take_crashes_back(conn, old, rules).await?;
     }
@@ -40,15 +50,12 @@ pub(super) async fn open(conn: &mut Conn, session: &NewSession, rules: &RetryRul
 /// Extends the lease of a session that has not ended, expired or not: until it is reaped nobody else has its tasks.
 pub(super) async fn beat(conn: &mut Conn, session: SessionId) -> Done<Beat> {
     let now = conn.now().await?;
-    let alive = query("UPDATE session SET expires = $1 + lease WHERE id = $2 AND ended IS NULL")
+    let beaten = query("UPDATE session SET expires = $1 + lease WHERE id = $2 AND ended IS NULL RETURNING drain")
         .bind(now)
         .bind(session)
-        .execute(conn)
-        .await?
-        == 1;
-    if !alive {
-        return Ok(Beat::default());
-    }
+        .fetch_optional(conn)
+        .await?;
+    let Some(beaten) = beaten else { return Ok(Beat::default()) };
     let found = query(select_task!("WHERE t.state = 'running' AND t.session = $1 AND NOT ", may_run!()))
         .bind(session)
         .fetch_all(conn)
@@ -57,7 +64,12 @@ pub(super) async fn beat(conn: &mut Conn, session: SessionId) -> Done<Beat> {
         .into_iter()
         .map(|row| Holding { task: row.id, holder: Holder { attempt: row.task.attempt, session } })
         .collect();
-    Ok(Beat { alive, unneeded })
+    Ok(Beat { alive: true, unneeded, drain: beaten.get("drain")? })
+}
+
+pub(super) async fn drain(conn: &mut Conn, sessions: Vec<Uuid>) -> Done<u64> {
+    let sql = by_list!(conn, "UPDATE session SET drain = TRUE WHERE id", "AND ended IS NULL");
+    query(sql).bind(sessions).execute(conn).await
 }
 
 pub(super) async fn close(conn: &mut Conn, session: SessionId, rules: &RetryRules) -> Done<()> {
@@ -135,7 +147,12 @@ async fn end(conn: &mut Conn, session: SessionId, now: Millis) -> Done<()> {
 async fn release(conn: &mut Conn, session: SessionId, event: &Event, rules: &RetryRules) -> Done<()> {
     let found =
         query(select_task!("WHERE t.state = 'running' AND t.session = $1")).bind(session).fetch_all(conn).await?;
+    let how = match event {
+        Event::SessionLost { .. } => AttemptEnd::Lost,
+        _ => AttemptEnd::HandedBack,
+    };
     for mut row in TaskRow::read_all(&found)? {
+        attempts::note(conn, row.id, how, None).await?;
         if rows::apply(conn, &mut row, event, rules).await?.is_ok() {
             if row.task.state == State::Dead {
                 let died =
@@ -169,7 +186,7 @@ pub(super) async fn alive(conn: &mut Conn, sessions: Vec<Uuid>) -> Done<HashSet<
 /// Every session that has not ended, as people and publishers see it.
 pub(super) async fn open_ones(conn: &mut Conn) -> Done<Vec<SessionView>> {
     let found = query(
-        "SELECT s.id, s.worker, s.slots, s.expires,
+        "SELECT s.id, s.worker, s.slots, s.expires, s.drain,
                 (SELECT count(*) FROM task t WHERE t.state = 'running' AND t.session = s.id) AS running
          FROM session s WHERE s.ended IS NULL ORDER BY s.worker, s.id",
     )
@@ -182,6 +199,7 @@ pub(super) async fn open_ones(conn: &mut Conn) -> Done<Vec<SessionView>> {
             slots: row.get("slots")?,
             expires: row.get("expires")?,
             running: row.get("running")?,
+            drains: row.get("drain")?,
         })
     };
     found.iter().map(view).collect()

@@ -37,6 +37,13 @@ pub(super) async fn submit(conn: &mut Conn, job: &NewJob, rules: &RetryRules) ->
                     How::Again
                 }
             };
+            // These say nothing of what is to be done: what was submitted last counts, for a job that runs as well.
+            query("UPDATE job SET priority = $1, max_tasks = $2 WHERE id = $3")
+                .bind(job.priority)
+                .bind(job.max_tasks)
+                .bind(id)
+                .execute(conn)
+                .await?;
             (id, how)
         }
     };
@@ -125,13 +132,12 @@ fn own_work(job: &NewJob) -> Vec<Work> {
 /// The job waits for a plan once more. Of its own tasks those that ended stay as they are: they may turn out to be done.
 async fn again(conn: &mut Conn, id: JobId, job: &NewJob, rules: &RetryRules) -> Done<()> {
     query(
-        "UPDATE job SET state = $1, stage = $2, ended = NULL, paused = FALSE, accept_dead = FALSE, allow_delete = $3, max_tasks = $4
-         WHERE id = $5",
+        "UPDATE job SET state = $1, stage = $2, ended = NULL, paused = FALSE, accept_dead = FALSE, allow_delete = $3
+         WHERE id = $4",
     )
     .bind(JobState::Submitted.name())
     .bind(Stage::Embed.name())
     .bind(job.allow_delete)
-    .bind(job.max_tasks)
     .bind(id)
     .execute(conn)
     .await?;

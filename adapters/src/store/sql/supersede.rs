@@ -1,12 +1,13 @@
 //! A chunk whose object has changed: its task ends and its shard is listed again, in one transaction.
 
 use super::{
-    Done, ends,
+    Done, attempts, ends,
     query::{Conn, query},
     rows::{self, TaskRow},
 };
 use imagefleet_common::{
     ids::CorpusId,
+    ports::jobs::AttemptEnd,
     task::{Event, Holder, RetryRules},
     work::{ChunkRef, Work},
 };
@@ -23,6 +24,7 @@ pub(super) async fn supersede(
     rules: &RetryRules,
 ) -> Done<()> {
     let corpus = ends::corpus(conn, row).await?;
+    attempts::note(conn, row.id, AttemptEnd::Superseded, Some(detail)).await?;
     let superseded = Event::Superseded { holder };
     let list = rows::task(conn, Work::List { corpus: CorpusId(corpus.clone()), shard: chunk.shard }.id()).await?;
     let relist = match list {

@@ -1,7 +1,7 @@
 //! What people see of jobs.
 
 use super::{
-    Done, Fault,
+    Done, Fault, attempts,
     control::{stage, state as job_state},
     query::{Conn, Row, query},
     rows,
@@ -9,7 +9,7 @@ use super::{
 use imagefleet_common::{
     ids::{CollectionId, CorpusId, JobId, TaskId},
     ledger::{Counts, Reason},
-    ports::jobs::{JobView, Progress, TaskView},
+    ports::jobs::{JobView, Progress, TaskDetail, TaskView},
     task::State,
     work::Kind,
 };
@@ -19,7 +19,7 @@ macro_rules! select_job {
     ($rest:literal) => {
         concat!(
             "SELECT id, name, state, paused, stage, spec, corpus, collection, accept_dead, allow_delete, created, ended,
-                    kept_shards, error FROM job ",
+                    kept_shards, error, priority, max_tasks FROM job ",
             $rest
         )
     };
@@ -41,6 +41,8 @@ fn job_view(row: &Row) -> Done<JobView> {
         ended: row.get("ended")?,
         kept_shards: row.json("kept_shards")?,
         error: row.get("error")?,
+        priority: row.get("priority")?,
+        max_tasks: row.get("max_tasks")?,
     })
 }
 
@@ -136,13 +138,57 @@ pub(super) async fn counts(conn: &mut Conn) -> Done<Vec<(Kind, State, u64)>> {
     found.iter().map(|row| Ok((kind(row)?, rows::state(row)?, row.get("tasks")?))).collect()
 }
 
+/// What [`task_view`] reads, from the task `t`.
+macro_rules! seen_columns {
+    () => {
+        "t.id, t.work, t.state, t.attempt, t.failures, t.crashes, t.error, t.artifact, t.claimed, t.worker, t.finished"
+    };
+}
+
+pub(super) async fn task(conn: &mut Conn, task: TaskId) -> Done<Option<TaskDetail>> {
+    let row = query(concat!("SELECT ", seen_columns!(), ", t.run_after, t.done FROM task t WHERE t.id = $1"))
+        .bind(task)
+        .fetch_optional(conn)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let jobs = query("SELECT job FROM job_task WHERE task = $1 ORDER BY job").bind(task).fetch_all(conn).await?;
+    Ok(Some(TaskDetail {
+        task: task_view(&row)?,
+        run_after: row.get("run_after")?,
+        done: row.get("done")?,
+        jobs: jobs.iter().map(|row| row.get("job")).collect::<Done<_>>()?,
+        attempts: attempts::of_task(conn, task).await?,
+    }))
+}
+
+/// Through the index on dead rows.
+pub(super) async fn dead(conn: &mut Conn) -> Done<Vec<(TaskView, Vec<JobId>)>> {
+    let found = query(concat!(
+        "SELECT ",
+        seen_columns!(),
+        ", n.job FROM task t JOIN job_task n ON n.task = t.id WHERE t.state = 'dead'
+         ORDER BY t.shard, t.version, t.chunk, t.age, n.job"
+    ))
+    .fetch_all(conn)
+    .await?;
+    let mut dead: Vec<(TaskView, Vec<JobId>)> = Vec::new();
+    for row in &found {
+        let (task, job) = (task_view(row)?, row.get("job")?);
+        match dead.last_mut().filter(|(last, _)| last.id == task.id) {
+            Some((_, jobs)) => jobs.push(job),
+            None => dead.push((task, vec![job])),
+        }
+    }
+    dead.sort_by_key(|(task, _)| task.work.kind());
+    Ok(dead)
+}
+
 pub(super) async fn tasks(conn: &mut Conn, job: JobId) -> Done<Vec<TaskView>> {
-    let found = query(
-        "SELECT t.id, t.work, t.state, t.attempt, t.failures, t.crashes, t.error, t.artifact,
-                t.claimed, t.worker, t.finished
-         FROM job_task n JOIN task t ON t.id = n.task WHERE n.job = $1
-         ORDER BY t.shard, t.version, t.chunk, t.age",
-    )
+    let found = query(concat!(
+        "SELECT ",
+        seen_columns!(),
+        " FROM job_task n JOIN task t ON t.id = n.task WHERE n.job = $1 ORDER BY t.shard, t.version, t.chunk, t.age"
+    ))
     .bind(job)
     .fetch_all(conn)
     .await?;

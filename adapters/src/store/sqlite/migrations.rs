@@ -4,12 +4,13 @@ use super::Done;
 use imagefleet_common::Error;
 use sqlx::{Row, SqlitePool};
 
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 6] = [
     include_str!("../../../../migrations/sqlite/0001_tables.sql"),
     include_str!("../../../../migrations/sqlite/0002_timings.sql"),
     include_str!("../../../../migrations/sqlite/0003_fleet.sql"),
     include_str!("../../../../migrations/sqlite/0004_search.sql"),
     include_str!("../../../../migrations/sqlite/0005_poison.sql"),
+    include_str!("../../../../migrations/sqlite/0006_operators.sql"),
 ];
 
 /// Runs the scripts that the file has not seen, in one transaction.

@@ -41,6 +41,11 @@ mod catalog {
     imagefleet_common::catalog_conformance!(make);
 }
 
+mod operators {
+    use super::make;
+    imagefleet_common::operators_conformance!(make);
+}
+
 /// A store whose file outlives it.
 async fn lab(path: &Path) -> Lab {
     Lab::new(Made { store: Arc::new(open(path).await), keep: Box::new(()) }).await
@@ -115,7 +120,9 @@ async fn a_file_of_the_first_protocol_goes_on_under_this_one() {
         let store = open(&path).await;
         // As a binary of protocol 1 left it.
         let old = "UPDATE task SET queue = substr(queue, 1, length(queue) - 1) || '1';
-                   ALTER TABLE session DROP COLUMN slots; PRAGMA user_version = 2";
+                   ALTER TABLE session DROP COLUMN slots; ALTER TABLE session DROP COLUMN drain;
+                   DROP TABLE takedown; DROP TABLE attempt;
+                   DROP INDEX ledger_chunk_task; DROP INDEX ledger_rejected_takedown; PRAGMA user_version = 2";
         sqlx::raw_sql(old).execute(&store.database.writer).await.unwrap();
         store.close().await;
     }

@@ -16,7 +16,8 @@ use crate::{
 fn part(first: u64) -> Outcome {
     let counts = Counts { seen: 4, embedded: 4, ..Counts::default() };
     let rest = Some(Rest { at: first + 4, offset: 99 });
-    Outcome::Embedded(Embedded { counts, rest, ..embedded("part", &[]) })
+    let whole = embedded("part", &[]);
+    Outcome::Embedded(Embedded { counts, rest, pictures: whole.pictures[..4].into(), ..whole })
 }
 
 async fn split(lab: &Lab, job: &NewJob, at: ChunkRef, first: u64) {

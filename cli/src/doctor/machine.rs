@@ -1,0 +1,94 @@
+//! What is looked at on this machine: the data directory, the disk, the models.
+
+use super::{Findings, bytes};
+use crate::{config::WorkerConfig, data_dir::DataDir, models::folder_of, run::blocking, world::World};
+use imagefleet_common::{Result, ports::jobs::JobState};
+use imagefleet_models::{
+    checkpoint::open_checkpoint,
+    hub::{HubConfig, list},
+};
+use imagefleet_worker::machine::free_bytes;
+use std::path::Path;
+
+/// Less than this and a run of any size will fill the disk.
+const LITTLE: u64 = 1 << 30;
+/// Less than this and not even a small one ends.
+const NOTHING: u64 = 100 << 20;
+
+pub(super) async fn data_directory(findings: &mut Findings, data: &DataDir) {
+    let path = data.path();
+    disk(findings, path);
+    if !data.is_there() {
+        let found = format!("{}: nothing has run there yet", path.display());
+        return findings.warn("data directory", found, "run a job file, or name the directory with --data");
+    }
+    match data.lock() {
+        Ok(lock) => {
+            findings.ok("data directory", format_args!("{}, free to be worked in", path.display()));
+            drop(lock);
+        }
+        Err(error) => findings.warn("data directory", error, "reading works; what writes waits for that process"),
+    }
+    let remedy = "was it written by a newer imagefleet, or is the disk failing? restore it, or begin anew with --data";
+    let Some(world) = findings.must("store and index", remedy, World::open(data).await) else { return };
+    match jobs(findings, &world).await {
+        Ok(jobs) => findings.ok("store and index", format_args!("open, {jobs} jobs")),
+        Err(error) => findings.fail("store and index", error, remedy),
+    }
+}
+
+/// Jobs that wait for a person.
+pub(super) async fn jobs(findings: &mut Findings, world: &World) -> Result<usize> {
+    let jobs = world.jobs.jobs().await?;
+    for job in jobs.iter().filter(|job| job.state == JobState::Blocked) {
+        findings.warn(
+            "job",
+            format_args!("{} {} is blocked by dead tasks", job.name, job.id),
+            format_args!("see `imagefleet dead ls`, mend the cause, then `imagefleet jobs retry {}`", job.id),
+        );
+    }
+    Ok(jobs.len())
+}
+
+/// The disk that holds this folder, or its nearest parent that is there.
+pub(super) fn disk(findings: &mut Findings, folder: &Path) {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let Some(there) = absolute.ancestors().find(|folder| folder.is_dir()) else { return };
+    let remedy = "make room, or move the folder to a larger disk";
+    let Some(free) = findings.must("disk", remedy, free_bytes(there)) else { return };
+    let found = format!("{} free at {}", bytes(free), there.display());
+    match free {
+        ..NOTHING => findings.fail("disk", found, remedy),
+        ..LITTLE => findings.warn("disk", found, remedy),
+        _ => findings.ok("disk", found),
+    }
+}
+
+pub(super) async fn models(findings: &mut Findings, config: &WorkerConfig) {
+    let device = config.device;
+    if findings.must("device", "use --device cpu, or see to the driver", device.check()).is_some() {
+        findings.ok("device", device);
+    }
+    for model in config.models.clone() {
+        let checked = blocking(move || {
+            let folder = folder_of(&model)?;
+            open_checkpoint(&folder)?;
+            Ok(folder)
+        });
+        let remedy = "fetch it with `imagefleet models pull`, or name a folder that has it";
+        if let Some(folder) = findings.must("model", remedy, checked.await) {
+            findings.ok("model", format_args!("{}; `imagefleet models check` reads all of it", folder.display()));
+        }
+    }
+    let cached = blocking(|| list(&HubConfig::from_env()?)).await;
+    let Some(cached) = findings.must("model cache", "see to HF_HOME and HF_HUB_CACHE", cached) else { return };
+    for model in cached.iter().filter(|model| !model.complete) {
+        let name = &model.name;
+        findings.warn(
+            "model cache",
+            format_args!("{name} is incomplete"),
+            format_args!("imagefleet models pull {name}"),
+        );
+    }
+    findings.ok("model cache", format_args!("{} models", cached.len()));
+}

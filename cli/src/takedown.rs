@@ -1,0 +1,106 @@
+//! `imagefleet takedown`: one picture out of every collection, for good.
+//!
+//! Catalog first: from then on no attempt counts the picture as embedded, and one that has put its point deletes it at its
+//! end. Then what stands in ledgers and indexes already is taken out. Each step may be done again, so that a takedown that
+//! was cut off is made whole by the same command.
+
+use crate::{
+    args::{Global, Output, TakedownArgs},
+    exit::Exit,
+    logging::{print, say},
+    site::Site,
+    table::table,
+    world::World,
+};
+use imagefleet_common::{
+    Result,
+    ids::{CollectionId, Epoch},
+    job::spec::CollectionSpec,
+    ledger::Takedown,
+    ports::index::{Doomed, Scope},
+};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// What became of the picture in one collection.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TakenOut {
+    pub collection: CollectionId,
+    /// Did the index hold it until now?
+    pub was_held: bool,
+    /// Does the ledger count it as taken down?
+    pub is_counted: bool,
+}
+
+pub(crate) async fn command(global: &Global, args: TakedownArgs) -> Result<Exit> {
+    let (_lock, world) = Site::of(global)?.take().await?;
+    let (takedown, collections) = take_down(&world, &args.key, &args.why).await?;
+    let is_known = collections.iter().any(|taken| taken.was_held || taken.is_counted);
+    if global.output == Output::Json {
+        let collections: Vec<_> = collections
+            .iter()
+            .map(
+                |taken| json!({"collection": taken.collection, "removed": taken.was_held, "counted": taken.is_counted}),
+            )
+            .collect();
+        print(format_args!(
+            "{:#}",
+            json!({"key": takedown.key, "at": takedown.at, "why": takedown.why, "collections": collections})
+        ));
+        return Ok(Exit::Done);
+    }
+    let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
+    let rows: Vec<Vec<String>> = collections
+        .into_iter()
+        .map(|taken| vec![taken.collection.0, yes(taken.was_held), yes(taken.is_counted)])
+        .collect();
+    print(format_args!("{}", table(&["COLLECTION", "REMOVED", "COUNTED"], &rows)));
+    match is_known {
+        true => say(format_args!(
+            "{} is taken down; results that name it keep it until their job is run or submitted again",
+            takedown.key
+        )),
+        false => say(format_args!(
+            "{} is taken down; no collection holds it now, and none will (keys are those that results and search print)",
+            takedown.key
+        )),
+    }
+    Ok(Exit::Done)
+}
+
+/// Says what it did, collection by collection.
+pub async fn take_down(world: &World, key: &str, why: &str) -> Result<(Takedown, Vec<TakenOut>)> {
+    let takedown = world.catalog.take_down(key, why).await?;
+    let mut taken = Vec::new();
+    for collection in world.catalog.collections().await? {
+        let out = take_out(world, &collection, key).await;
+        taken.push(out.map_err(|error| error.while_doing(format!("take {key} out of collection {}", collection.id)))?);
+    }
+    Ok((takedown, taken))
+}
+
+async fn take_out(world: &World, collection: &CollectionSpec, key: &str) -> Result<TakenOut> {
+    let (index, catalog) = (world.index.as_ref(), world.catalog.as_ref());
+    // Nothing may have been embedded yet.
+    index.ensure(collection).await?;
+    let held = index.payloads(&collection.id, &[key.to_owned()]).await?.pop().flatten();
+    // A ledger that named a point which is gone would have it embedded again: the ledger first.
+    if let Some(point) = &held {
+        catalog.take_out(&collection.id, point).await?;
+        let doomed = Doomed::Keys { keys: vec![key.to_owned()], up_to: Epoch::MAX };
+        index.delete(&collection.id, &doomed).await?;
+    }
+    let counted: Vec<_> =
+        catalog.taken_from(key).await?.into_iter().filter(|(id, _)| *id == collection.id).map(|(_, at)| at).collect();
+    let mut shards: BTreeSet<i64> = counted.iter().map(|at| at.shard).collect();
+    shards.extend(held.as_ref().map(|point| point.head.at.shard));
+    if catalog.shards(&collection.corpus).await?.is_empty() {
+        // Imported: no ledger tells its shards.
+        shards.extend(index.counts(&collection.id, &Scope::All).await?.into_iter().map(|(at, _)| at.shard));
+    }
+    if !shards.is_empty() {
+        // What was sealed is searched as it was sealed. A server that is still building already answers without the point.
+        index.seal(&collection.id, &Vec::from_iter(shards)).await?;
+    }
+    Ok(TakenOut { collection: collection.id.clone(), was_held: held.is_some(), is_counted: !counted.is_empty() })
+}
