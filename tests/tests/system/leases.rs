@@ -105,6 +105,8 @@ struct Outage {
     is_renewed: AtomicBool,
     /// Writes of points before that.
     strayed: AtomicU64,
+    /// The heart was answered before that.
+    is_answered: AtomicBool,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,6 +127,7 @@ async fn a_worker_whose_lease_ran_out_writes_nothing_though_its_heart_still_wait
                             sleep(LEASE).await;
                             outage.gate.open();
                             sleep(SILENCE).await;
+                            outage.is_answered.store(true, SeqCst);
                         }
                     }
                     Then::Go
@@ -151,6 +154,7 @@ async fn a_worker_whose_lease_ran_out_writes_nothing_though_its_heart_still_wait
     .await;
     assert_eq!(running.end().await.state, JobState::Succeeded);
     assert_eq!(outage.strayed.load(SeqCst), 0, "writes without a lease");
+    assert!(!outage.is_answered.load(SeqCst), "who could not write gave the lease up");
     assert_eq!(hooks.calls("tasks", "open_session"), 2);
 }
 
@@ -207,6 +211,32 @@ async fn a_claim_is_repeated_until_an_answer_comes() {
     let (world, job) = newest_job(&project).await;
     let tasks = world.jobs.tasks(job.id).await.unwrap();
     assert!(tasks.iter().all(|task| task.attempt == 1), "{tasks:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_claim_got_no_answer_under_the_lease_is_given_back() {
+    let (project, is_renewed) = (project(), Arc::new(AtomicBool::new(false)));
+    let hooks = Hooks::default()
+        .before({
+            let is_renewed = Arc::clone(&is_renewed);
+            move |call| {
+                let is_asked = call.is("tasks", "claim") || call.is("tasks", "beat");
+                let then = if is_asked && !is_renewed.load(SeqCst) { Then::Fail } else { Then::Go };
+                async move { then }
+            }
+        })
+        .after(move |call, _| {
+            is_renewed.fetch_or(call.is("tasks", "open_session") && call.number == 2, SeqCst);
+        });
+    let running = start(&project, &hooks, |run| {
+        run.worker = |settings| {
+            settings.lease = Duration::from_millis(600);
+            settings.beat = settings.lease / 12;
+        };
+    })
+    .await;
+    assert_eq!(running.end().await.state, JobState::Succeeded);
+    assert!(hooks.calls("broker", "give_back") > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
