@@ -26,7 +26,7 @@ use imagefleet_common::{
 };
 pub use migrations::Migrated;
 use sqlx::{
-    ConnectOptions, PgPool, Row,
+    ConnectOptions, Connection, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{fmt, str::FromStr, time::Duration};
@@ -141,14 +141,14 @@ impl PostgresStore {
     pub async fn connect(settings: Settings) -> Result<Self> {
         let options = settings.options()?;
         let doing = || format!("connect to Postgres at {}", settings.place());
-        let pool = PgPoolOptions::new()
+        let pool = pool_options()
             .max_connections(settings.connections)
             .acquire_timeout(Duration::from_secs(10))
             .connect_with(options.clone())
             .await
             .map_err(|error| Fault::from(error).doing(doing()))?;
         migrations::check(&pool, &settings.namespace).await.map_err(|error| error.doing(doing()))?;
-        let beats = PgPoolOptions::new()
+        let beats = pool_options()
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(options.clone());
@@ -182,6 +182,18 @@ impl PostgresStore {
         self.database.beats.close().await;
         self.database.pool.close().await;
     }
+}
+
+/// A pool that gives connections up whose other end is gone. What is handed back to it is asked for a sign of life, and
+/// sqlx waits for that without a limit: each such connection would be one fewer for good.
+fn pool_options() -> PgPoolOptions {
+    const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+    PgPoolOptions::new().after_release(|connection, _| {
+        Box::pin(async {
+            let answer = tokio::time::timeout(SIGN_OF_LIFE, connection.ping()).await;
+            answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+        })
+    })
 }
 
 /// The first half of the schema's lock keys. Two schemas with one key would wait for each other, no more.
