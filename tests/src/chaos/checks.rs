@@ -53,7 +53,8 @@ const CONNECTIONS: [usize; 4] = [11, 2, 1, 48];
 async fn connections(run: &Run) {
     let since = Instant::now();
     loop {
-        let over: Vec<String> = run.fleet.links.iter().enumerate().filter_map(|(number, links)| over(number, links.open())).collect();
+        let over: Vec<String> =
+            run.fleet.links.iter().enumerate().filter_map(|(number, links)| over(number, links.open())).collect();
         if over.is_empty() {
             return;
         }

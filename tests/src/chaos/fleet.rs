@@ -81,7 +81,13 @@ fn project() -> Project {
 
 impl Fleet {
     /// Starts all of it.
-    pub async fn start(binary: &Path, services: Arc<Services>, namespace: &str, artifacts: Artifacts, seed: u64) -> Self {
+    pub async fn start(
+        binary: &Path,
+        services: Arc<Services>,
+        namespace: &str,
+        artifacts: Artifacts,
+        seed: u64,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let project = project();
         let bucket = folder.path().join("s3/fleet");
@@ -89,9 +95,13 @@ impl Fleet {
         fs::create_dir_all(folder.path().join("artifacts")).unwrap();
         symlink(project.corpus(), bucket.join("sources/corpus")).unwrap();
         let servers = Servers::start(folder.path().join("s3"), seed).await;
-        let direct =
-            [address(&services.database_url), address(&services.broker_url), servers.index, servers.objects];
-        let shared = Shared { namespace: namespace.to_owned(), artifacts, services: Arc::clone(&services), folder: folder.path().to_owned() };
+        let direct = [address(&services.database_url), address(&services.broker_url), servers.index, servers.objects];
+        let shared = Shared {
+            namespace: namespace.to_owned(),
+            artifacts,
+            services: Arc::clone(&services),
+            folder: folder.path().to_owned(),
+        };
         let variables = shared.variables(direct);
         let clock = clock(folder.path());
         let (mut processes, mut links) = (Vec::new(), Vec::new());
@@ -174,7 +184,8 @@ struct Shared {
 impl Shared {
     /// The settings of whoever finds the services at these addresses.
     fn variables(&self, [store, broker, index, objects]: Addresses) -> Vec<(String, String)> {
-        let bucket = |below: &str| format!("s3://fleet/{below}?endpoint=http://{objects}&path_style=true&region=us-east-1");
+        let bucket =
+            |below: &str| format!("s3://fleet/{below}?endpoint=http://{objects}&path_style=true&region=us-east-1");
         let artifacts = match self.artifacts {
             Artifacts::Bucket => bucket("artifacts"),
             Artifacts::Folder => self.folder.join("artifacts").to_str().unwrap().to_owned(),

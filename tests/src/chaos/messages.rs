@@ -38,7 +38,9 @@ pub async fn meddle(url: &str, queues: &[String], how: Meddling, lasts: Duration
     }
     let mut taken: Vec<Delivery> = Vec::new();
     let mut until = Instant::now() + PATIENCE;
-    while let Ok((Some(Ok(delivery)), ..)) = timeout_at(until, select_all(consumers.iter_mut().map(|it| it.next()))).await {
+    while let Ok((Some(Ok(delivery)), ..)) =
+        timeout_at(until, select_all(consumers.iter_mut().map(|it| it.next()))).await
+    {
         if taken.is_empty() {
             until = Instant::now() + lasts;
         }

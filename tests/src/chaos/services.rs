@@ -59,8 +59,10 @@ impl Services {
         command.args(["-c", start]).arg(self.folder.join("rabbitmq/environment")).arg(self.folder.join("rabbitmq.log"));
         assert!(command.status().unwrap().success());
         let since = Instant::now();
-        while !matches!(tokio::time::timeout(Duration::from_secs(2), messages::answers(&self.broker_url)).await, Ok(true))
-        {
+        while !matches!(
+            tokio::time::timeout(Duration::from_secs(2), messages::answers(&self.broker_url)).await,
+            Ok(true)
+        ) {
             assert!(since.elapsed() < START, "RabbitMQ does not start again: see {}", self.folder.display());
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
