@@ -5,10 +5,10 @@ use imagefleet_adapters::store::postgres::{PostgresStore, Settings};
 use imagefleet_common::{
     conformance::seed::{HOUR, Lab, Made, chunk, cut, job, listing, open_session, rules},
     ports::{
-        jobs::{Control, Jobs},
+        jobs::{Control, JobState, Jobs},
         tasks::{Claim, Outcome, Tasks, Written},
     },
-    task::State,
+    task::{Refusal, State},
     work::Kind,
 };
 use sqlx::{ConnectOptions, PgConnection, Row, postgres::PgConnectOptions};
@@ -117,6 +117,23 @@ async fn a_beat_that_comes_while_the_reaper_looks_keeps_its_session() {
 }
 
 #[tokio::test]
+async fn of_two_processes_that_claim_a_task_at_once_the_second_is_refused() {
+    let (lab, store, _, mut other) = behind().await;
+    let job = job("a");
+    lab.start(&job, &["a.zip"]).await;
+    let message = lab.message(&job, &job.list(1)).await;
+    // Another process has claimed it and has not committed when this one comes.
+    run(&mut other, "BEGIN; UPDATE task SET state = 'running', attempt = attempt + 1 WHERE kind = 'list'".into()).await;
+    let mut claim = tokio::spawn({
+        let session = lab.session;
+        async move { store.claim(&message, session, Uuid::now_v7()).await.unwrap() }
+    });
+    assert!(waits(&mut claim).await, "its row is locked");
+    run(&mut other, "COMMIT".into()).await;
+    assert_eq!(claim.await.unwrap(), Claim::Refused(Refusal::NotThisAttempt));
+}
+
+#[tokio::test]
 async fn what_changes_who_may_run_is_alone_and_claims_are_not() {
     let (lab, store, settings, mut other) = behind().await;
     let job = job("a");
@@ -141,13 +158,14 @@ async fn what_changes_who_may_run_is_alone_and_claims_are_not() {
         async move { store.control(job.id, Control::Cancel).await.unwrap() }
     });
     assert!(waits(&mut cancel).await, "a claim is under way");
+    assert_eq!(lab.job_state(&job).await, JobState::Running, "nothing of it has happened yet");
     run(&mut other, "COMMIT".into()).await;
     assert!(matches!(claim.await.unwrap(), Claim::Granted(_)));
     cancel.await.unwrap();
 }
 
 /// An end that is held up in its middle has not begun for anybody else.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_follows_from_an_end_is_seen_with_it() {
     let (lab, store, _, mut other) = behind().await;
     let job = job("a");

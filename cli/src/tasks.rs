@@ -149,6 +149,9 @@ fn show_detail(detail: &TaskDetail, now: Millis) {
 /// A worker's name is its host and its process: there its log is, and the task's lines carry the task's id.
 fn log_of(worker: &str, task: &TaskView) -> String {
     match worker.rsplit_once('-') {
+        Some(("embedded", process)) => {
+            format!("standard error of the run, process {process}, lines with task={}", task.id)
+        }
         Some((host, process)) if process.bytes().all(|byte| byte.is_ascii_digit()) => {
             format!("standard error of process {process} on {host}, lines with task={}", task.id)
         }

@@ -75,10 +75,12 @@ async fn look(jobs: &dyn Jobs, id: JobId, with_pace: bool) -> Result<(JobView, P
 
 async fn say_ways_on(jobs: &dyn Jobs, id: JobId) -> Result<()> {
     let needs_all = say_dead(jobs, id).await?;
-    say(format_args!("{}", if needs_all { "the way on:" } else { "two ways on:" }));
-    say(format_args!("  imagefleet jobs retry {id}                  once more, after mending its cause"));
+    // Each in less than 80 columns, to be copied as a whole.
+    say(format_args!("try what is dead once more, after mending its cause:"));
+    say(format_args!("  imagefleet jobs retry {id}"));
     if !needs_all {
-        say(format_args!("  imagefleet jobs resume {id} --accept-dead   without it; the summary will say so"));
+        say(format_args!("or go on without it; the summary will say so:"));
+        say(format_args!("  imagefleet jobs resume {id} --accept-dead"));
     }
     Ok(())
 }
@@ -87,6 +89,8 @@ struct Shown {
     output: Output,
     line: Line,
     stage: Option<(JobState, bool, Stage)>,
+    /// When pictures were first looked at, and how many were done by then.
+    began: Option<(Instant, u64)>,
     /// What was printed last as JSON.
     printed: Option<serde_json::Value>,
     is_lost: bool,
@@ -96,7 +100,7 @@ impl Shown {
     fn new(output: Output) -> Self {
         let line = Line::new();
         line.tick();
-        Self { output, line, stage: None, printed: None, is_lost: false }
+        Self { output, line, stage: None, began: None, printed: None, is_lost: false }
     }
 
     /// Says once that the store is away.
@@ -123,16 +127,24 @@ impl Shown {
         match job.stage {
             Stage::Embed => {
                 let speed = Speed::of(counted, pace);
+                let (done, all) = (done(counted, pace), counted.pictures.max(counted.counts.seen));
+                let rate = speed.rate.or_else(|| self.rate(done));
                 self.line.pictures(&Pictures {
-                    done: done(counted, pace),
-                    all: counted.pictures.max(counted.counts.seen),
-                    rate: speed.rate,
-                    seconds_left: speed.seconds_left,
+                    done,
+                    all,
+                    rate,
+                    seconds_left: rate.map(|rate| (all - done) as f64 / rate),
                     more: more(job, counted, pace, speed.bottleneck),
                 });
             }
             stage => self.line.tasks(stage, counted, &more(job, counted, pace, None)),
         }
+    }
+
+    /// Until a first chunk has been embedded: what was done since the watch began.
+    fn rate(&mut self, done: u64) -> Option<f64> {
+        let (began, before) = *self.began.get_or_insert((Instant::now(), done));
+        (done > before).then(|| (done - before) as f64 / began.elapsed().as_secs_f64().max(0.001))
     }
 
     /// Nothing where it would be the line before once more.

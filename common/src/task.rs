@@ -415,6 +415,14 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_another_attempt_puts_nothing_off() {
+        let task = Task::new(State::Ready, NOW);
+        let put_off = |attempt| task.after(&Event::Deferred { attempt, until: NOW + 1 }, &rules());
+        assert_eq!(put_off(1), Err(Refusal::NotThisAttempt));
+        assert_eq!(put_off(0).map(|task| task.run_after), Ok(NOW + 1));
+    }
+
+    #[test]
     fn the_fifth_failure_and_a_permanent_one_are_deadly() {
         let session = SessionId::random();
         let mut task = Task::new(State::Ready, NOW);

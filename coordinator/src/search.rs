@@ -47,11 +47,13 @@ impl Searches {
             changed.mark_unchanged();
             let task = self.jobs.tasks(id).await?.pop();
             if let Some(answer) = self.answer(task.as_ref()).await? {
-                asked.is_over();
+                asked.end();
                 return Ok(answer);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                self.jobs.control(id, Control::Cancel).await?;
+                asked.end();
                 return Err(unanswered(collection, task.as_ref(), within));
             }
             if let Ok(Err(_)) = tokio::time::timeout(LOOK.min(left), changed.changed()).await {
@@ -86,7 +88,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn is_over(mut self) {
+    fn end(mut self) {
         self.is_over = true;
     }
 }

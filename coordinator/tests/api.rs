@@ -460,3 +460,102 @@ async fn a_search_that_no_worker_takes_is_given_up_and_cancelled() {
     assert!(!error.is_permanent() && error.to_string().contains("no worker takes it"), "{error}");
     assert_eq!(server.store.mark(&Kind::Search.queue("clip"), 1, Uuid::now_v7(), HOUR).await.unwrap(), []);
 }
+
+/// Requests that no client of ours makes; the server refuses each and goes on.
+#[tokio::test]
+async fn a_hundred_malformed_requests_are_refused_and_answered() {
+    let server = start(None).await;
+    let job = server.with_work().await.id;
+    let mut tried = 0;
+    let ids = ["", "x", "%00", "%2e%2e%2f%2e%2e", "' OR 1=1", "{id}", "-1", "\u{e4}", &"9".repeat(2000)];
+    let ids = ids.map(|id| id.replace(' ', "%20"));
+    for id in &ids {
+        for (method, rest) in [("GET", ""), ("GET", "/tasks"), ("POST", "/cancel"), ("POST", "/pause"), ("DELETE", "")]
+        {
+            let (status, _, body) = server.ask(method, &format!("/v1/jobs/{id}{rest}"), "", "").await;
+            assert!(matches!(status, 400 | 404 | 405 | 414 | 431), "{method} {id}{rest}: {status} {body}");
+            tried += 1;
+        }
+    }
+    for query in [
+        "limit=",
+        "limit=-1",
+        "limit=1.5",
+        "limit=99999999999999999999",
+        "offset=-1",
+        "offset=x",
+        "state=",
+        "state=Running",
+        "state=running&state=dead",
+        "kind=list",
+        "x=1",
+        "%ff=1",
+        "limit=%00",
+        "=",
+        "limit",
+    ] {
+        let (status, _, body) = server.ask("GET", &format!("/v1/jobs?{query}"), "", "").await;
+        assert!(status == 400 && body.starts_with("{\"error\":"), "{query}: {status} {body}");
+        tried += 1;
+    }
+    for body in [
+        "",
+        "{",
+        "null",
+        "0",
+        "\"text\"",
+        "[]",
+        "{}",
+        "{\"text\": null}",
+        "{\"text\": 1}",
+        "{\"text\": []}",
+        "{\"text\": \"\"}",
+        "{\"text\": \"\\n\\t\"}",
+        "{\"text\": \"\\ud800\"}",
+        "{\"text\": \"a\", \"top\": -1}",
+        "{\"text\": \"a\", \"top\": 1.5}",
+        "{\"text\": \"a\", \"top\": 65536}",
+        "{\"text\": \"a\", \"top\": \"1\"}",
+        "{\"text\": \"a\", \"collection\": 1}",
+        "{\"text\": \"a\", \"collection\": \"\"}",
+        "{\"text\": \"a\", \"filter\": []}",
+        "{\"text\": \"a\", \"filter\": {\"licence\": 1}}",
+        "{\"text\": \"a\", \"filter\": {\"licence\": \"\"}}",
+        "{\"text\": \"a\", \"filter\": {\"taken_from\": \"yesterday\"}}",
+        "{\"text\": \"a\", \"text\": \"b\"}",
+        "{\"text\": \"a\"} {}",
+        "{'text': 'a'}",
+        "<text>a</text>",
+    ] {
+        let (status, _, answer) = server.ask("POST", "/v1/search", "", body).await;
+        assert!(status == 400 && answer.starts_with("{\"error\":"), "{body}: {status} {answer}");
+        tried += 1;
+    }
+    let deep = "[".repeat(16_000);
+    assert_eq!(server.ask("POST", "/v1/search", "", &deep).await.0, 400);
+    for path in ["/", "//", "/v1", "/v1/", "/v1/jobs/", "/V1/jobs", "/v1/../metrics", "/v1/jobs%2f", "/%", "/v1/search"]
+    {
+        let (status, ..) = server.ask("GET", path, "", "").await;
+        assert!(matches!(status, 400 | 404 | 405), "{path}: {status}");
+        tried += 1;
+    }
+    for raw in [
+        "\r\n\r\n",
+        "GET\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "\0\0\0\0",
+        "POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(raw.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{raw:?}: {}", String::from_utf8_lossy(&answer));
+        tried += 1;
+    }
+    assert!(tried >= 100, "{tried}");
+    assert_eq!(server.ask("GET", "/healthz", "", "").await.0, 200);
+    assert_eq!(server.state(job).await, JobState::Running);
+}

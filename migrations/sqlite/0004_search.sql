@@ -1,3 +1,3 @@
 -- A text that somebody waits for, as a job of one task.
-ALTER TABLE job ADD COLUMN search BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE job ADD COLUMN search INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX job_search ON job (created) WHERE search;

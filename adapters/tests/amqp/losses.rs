@@ -1,6 +1,7 @@
 //! Connections, channels and queues that go away under a broker.
 
 use super::node::{Scoped, message, messages, queue, raw_channel, shared, soon, until};
+use imagefleet_adapters::broker::amqp::Settings;
 use imagefleet_common::{
     conformance::seed::eight_at_once,
     ids::Queue,
@@ -121,6 +122,20 @@ async fn a_deleted_queue_is_made_again_for_receivers() {
     until("the receiver waits again", || async { shared().prefetches(&name).await == [1] }).await;
     soon(broker.publish(&queue(), &[message(7)])).await.unwrap();
     assert_eq!(soon(receiver).await.unwrap(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_answers_nobody_is_made_again() {
+    let settings = Settings { timeout: Duration::from_secs(2), ..shared().settings() };
+    let broker = Arc::new(Scoped::with(settings).await);
+    soon(broker.publish(&queue(), &messages(1))).await.unwrap();
+    // The process that keeps the queue lives and says nothing.
+    let suspend = format!("sys:suspend(whereis('%2F_{}')).", broker.queue_name(&queue()));
+    assert_eq!(shared().rabbitmqctl(&["eval", &suspend]).await.trim(), "ok");
+    let error = soon(broker.publish(&queue(), &messages(1))).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    until("it takes messages again", || async { broker.publish(&queue(), &[message(7)]).await.is_ok() }).await;
+    assert_eq!(soon(broker.receive(&queue())).await.unwrap().message.attempt, 7);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,7 +19,11 @@ use imagefleet_models::Device;
 use imagefleet_pictures::processor::Processor;
 use serde_json::json;
 use stages::{Batch, Together};
-use std::{path::PathBuf, thread, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 /// A smaller batch than the fastest is as good where it is no slower than this share of it: it needs less memory.
 const AS_GOOD: f64 = 0.97;
@@ -58,7 +62,7 @@ fn recommended(batches: &[Batch]) -> usize {
 }
 
 async fn measure(
-    folder: &PathBuf,
+    folder: &Path,
     device: Device,
     pictures: Option<PathBuf>,
     max_batch: usize,
@@ -66,7 +70,7 @@ async fn measure(
     decoders: usize,
 ) -> Result<Found> {
     let load = {
-        let folder = folder.clone();
+        let folder = folder.to_owned();
         move || Ok((imagefleet_models::load(&folder, device)?, Processor::read(&folder)?))
     };
     say(format_args!("loading the model"));

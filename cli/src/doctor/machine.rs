@@ -1,7 +1,13 @@
 //! What is looked at on this machine: the data directory, the disk, the models.
 
 use super::{Findings, bytes};
-use crate::{config::WorkerConfig, data_dir::DataDir, models::folder_of, run::blocking, world::World};
+use crate::{
+    config::WorkerConfig,
+    data_dir::DataDir,
+    models::folder_of,
+    run::{blocking, counted},
+    world::World,
+};
 use imagefleet_common::{Result, ports::jobs::JobState};
 use imagefleet_models::{
     checkpoint::open_checkpoint,
@@ -32,7 +38,7 @@ pub(super) async fn data_directory(findings: &mut Findings, data: &DataDir) {
     let remedy = "was it written by a newer imagefleet, or is the disk failing? restore it, or begin anew with --data";
     let Some(world) = findings.must("store and index", remedy, World::open(data).await) else { return };
     match jobs(findings, &world).await {
-        Ok(jobs) => findings.ok("store and index", format_args!("open, {jobs} jobs")),
+        Ok(jobs) => findings.ok("store and index", format_args!("open, {}", counted(jobs, "job"))),
         Err(error) => findings.fail("store and index", error, remedy),
     }
 }
@@ -59,7 +65,7 @@ pub(super) fn disk(findings: &mut Findings, folder: &Path) {
     let found = format!("{} free at {}", bytes(free), there.display());
     match free {
         ..NOTHING => findings.fail("disk", found, remedy),
-        ..LITTLE => findings.warn("disk", found, remedy),
+        NOTHING..LITTLE => findings.warn("disk", found, remedy),
         _ => findings.ok("disk", found),
     }
 }
@@ -90,5 +96,5 @@ pub(super) async fn models(findings: &mut Findings, config: &WorkerConfig) {
             format_args!("imagefleet models pull {name}"),
         );
     }
-    findings.ok("model cache", format_args!("{} models", cached.len()));
+    findings.ok("model cache", counted(cached.len(), "model"));
 }

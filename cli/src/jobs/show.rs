@@ -7,6 +7,7 @@ use crate::{
     exit::Exit,
     line::clock,
     logging::print,
+    run::counted,
     speed::{LATELY, Speed},
     table::table,
     times::ago,
@@ -84,8 +85,8 @@ fn show_table(job: &JobView, progress: &Progress, pace: &Pace, failed: &[&TaskVi
         ),
     );
     if counts.rejected_total() > 0 {
-        let reasons: Vec<String> = counts.rejected.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-        line("rejected", &reasons.join(", "));
+        let reasons = counts.rejected.iter().map(|(reason, count)| format!("{reason} {count}"));
+        line("rejected", &wrapped(reasons));
     }
     if job.state == JobState::Running {
         let speed = Speed::of(progress, pace);
@@ -100,11 +101,33 @@ fn show_table(job: &JobView, progress: &Progress, pace: &Pace, failed: &[&TaskVi
         let tone = if task.state == State::Dead { Tone::Bad } else { Tone::Warn };
         let state = paint(&stdout(), tone, task.state.name());
         let (kind, error) = (task.work.kind(), task.error.as_deref().unwrap_or("no error was kept"));
-        print(format_args!("\n{kind} {} is {state} after {} attempts:\n  {error}", task.id, task.attempt));
+        print(format_args!(
+            "\n{kind} {} is {state} after {}:\n  {error}",
+            task.id,
+            counted(task.attempt as usize, "attempt")
+        ));
     }
     if failed.len() > NAMED {
         print(format_args!("\n… and {} more: imagefleet tasks ls {}", failed.len() - NAMED, job.id));
     }
+}
+
+/// With commas, in lines that fit 80 columns behind a name.
+fn wrapped(items: impl Iterator<Item = String>) -> String {
+    const WIDTH: usize = 66;
+    let (mut text, mut column) = (String::new(), 0);
+    for item in items {
+        if column > 0 && column + 2 + item.len() > WIDTH {
+            text += &format!(",\n{:12}", "");
+            column = 0;
+        } else if column > 0 {
+            text += ", ";
+            column += 2;
+        }
+        column += item.len();
+        text += &item;
+    }
+    text
 }
 
 /// A row for each kind of task; what is superseded is done.
@@ -128,4 +151,18 @@ fn by_kind(tasks: &[(Kind, State, u64)]) -> String {
         })
         .collect();
     table(&["KIND", "TASKS", "DONE", "RUNNING", "WAITING", "DEAD", "CANCELLED"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_broken_between_its_items() {
+        let items = (0..9).map(|number| format!("a-long-reason {number}"));
+        let text = wrapped(items);
+        assert_eq!(text.lines().count(), 3);
+        assert!(text.lines().all(|line| line.len() <= 80) && text.ends_with("a-long-reason 8"), "{text}");
+        assert_eq!(wrapped(["one 1".to_owned(), "two 2".to_owned()].into_iter()), "one 1, two 2");
+    }
 }

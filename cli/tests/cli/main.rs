@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod fleet;
+mod malformed;
 mod models;
 mod operators;
 mod runs;

@@ -22,7 +22,7 @@ fn the_doctor_looks_at_a_data_directory_and_says_what_to_do() {
     assert_eq!(output(&project, &["run", "job.toml"]).0, 3);
     let found = json(&project, &["doctor"]);
     assert_eq!(of(&found, "data directory")[0]["verdict"], "ok");
-    assert_eq!(of(&found, "store and index")[0]["found"], "open, 1 jobs");
+    assert_eq!(of(&found, "store and index")[0]["found"], "open, 1 job");
     assert!(of(&found, "job")[0]["remedy"].as_str().unwrap().contains("imagefleet jobs retry"));
     let (_, stdout, _) = output(&project, &["doctor"]);
     assert!(stdout.starts_with("ok    settings") && stdout.contains("→ see `imagefleet dead ls`"), "{stdout}");
@@ -31,7 +31,11 @@ fn the_doctor_looks_at_a_data_directory_and_says_what_to_do() {
     let lock = project.data().lock().unwrap();
     assert!(of(&json(&project, &["doctor"]), "data directory")[0]["found"].as_str().unwrap().contains("works in it"));
     drop(lock);
-    fs::write(project.path().join(".imagefleet/state.sqlite"), "no database").unwrap();
+    for end in ["-wal", "-shm"] {
+        // There where the last process was cut off.
+        let _ = fs::remove_file(project.path().join(format!(".imagefleet/state.sqlite{end}")));
+    }
+    fs::write(project.path().join(".imagefleet/state.sqlite"), vec![b'x'; 8192]).unwrap();
     let (code, stdout, _) = output(&project, &["doctor"]);
     assert_eq!(code, 1);
     assert!(stdout.contains("fail  store and index"), "{stdout}");

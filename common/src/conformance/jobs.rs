@@ -17,6 +17,7 @@ macro_rules! jobs_conformance {
                 a_submission_creates_the_job_and_its_own_tasks,
                 of_eight_submitters_one_creates_the_job,
                 a_spec_that_is_active_is_not_submitted_twice,
+                what_was_submitted_last_says_when_and_how_widely_a_job_runs,
                 a_blocked_or_ended_job_is_submitted_again,
                 a_collection_keeps_its_storage_settings,
                 another_spec_of_the_same_name_takes_the_older_jobs_place,

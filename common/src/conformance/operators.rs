@@ -3,6 +3,7 @@
 pub mod attempts;
 pub mod drains;
 pub mod removals;
+pub mod speeds;
 pub mod takedowns;
 
 /// A test for each case, against the empty stores that `$make` (an `async fn() -> Made`) makes.
@@ -44,6 +45,13 @@ macro_rules! operators_conformance {
                 a_collection_that_a_job_needs_is_not_forgotten,
                 a_forgotten_collection_leaves_others_over_its_corpus_alone,
                 the_last_collection_takes_its_corpus_along,
+            );
+        }
+        mod speeds {
+            use super::*;
+            use $crate::conformance::operators::speeds as suite;
+            $crate::conformance_cases!($make:
+                a_jobs_pace_is_that_of_its_own_chunks_and_of_who_works_for_it,
             );
         }
         mod drains {

@@ -115,6 +115,8 @@ macro_rules! tasks_conformance {
                 only_the_first_of_several_changed_chunks_lists_again,
                 the_third_change_within_a_job_is_deadly,
                 a_chunk_found_changed_is_cut_anew_even_if_the_listing_is_as_before,
+                a_reader_that_saw_no_change_where_there_was_one_reads_again,
+                a_reader_that_saw_no_change_changes_nothing,
             );
         }
         mod splits {

@@ -4,7 +4,7 @@ use super::{
     checks::{Memory, check},
     fault::Artifacts,
     fleet::{Fleet, GRACE, LEASE},
-    run::{self, Entry, Outcome, Run},
+    run::{Entry, Outcome, Run},
     services::Services,
     table::{Injection, Table},
 };
@@ -26,7 +26,7 @@ pub struct Campaign {
     pub binary: PathBuf,
     /// Of the first fleet; each further one has the next.
     pub seed: u64,
-    /// In all.
+    /// In all, at least: the last run is a whole one.
     pub faults: usize,
     /// After which a fleet makes room for the next.
     pub per_fleet: usize,
@@ -77,13 +77,10 @@ impl Campaign {
         let fleet = Arc::new(fleet);
         let (mut memory, before) = (Memory::new(), injected(table));
         for number in 0.. {
-            let left = (self.faults - injected(table).min(self.faults))
-                .min(self.per_fleet - (injected(table) - before).min(self.per_fleet));
-            if left == 0 {
+            if injected(table) >= self.faults || injected(table) - before >= self.per_fleet {
                 break;
             }
-            let faults = left.min(run::FAULTS);
-            let outcome = self.one_run(&fleet, number, faults, seed * 1000 + number, table, &mut memory).await;
+            let outcome = self.one_run(&fleet, number, seed * 1000 + number, table, &mut memory).await;
             let is_wrong = !outcome.wrong.is_empty();
             report.add(outcome, &memory);
             if is_wrong {
@@ -97,7 +94,6 @@ impl Campaign {
         &self,
         fleet: &Arc<Fleet>,
         number: u64,
-        faults: usize,
         seed: u64,
         table: &Mutex<Table>,
         memory: &mut Memory,
@@ -110,7 +106,7 @@ impl Campaign {
         let job = job.trim().parse().expect("submit prints an id");
         let run = Arc::new(Run::new(Arc::clone(fleet), name.clone(), job));
         let replay = self.replay.as_deref().map(journal);
-        if run.suffer(faults, seed, table, replay).await {
+        if run.suffer(seed, table, replay).await {
             check(&run, &fleet.project.path().join(format!("out-{name}")), memory).await;
         }
         let mut outcome = run.outcome.lock().unwrap().clone();

@@ -56,7 +56,7 @@ faults! {
     StopWorker(Worker, "worker: SIGSTOP, SIGCONT");
     /// SIGTERM.
     TermWorker(Worker, "worker: SIGTERM");
-    /// No file of the worker may hold a byte more: artifacts cannot be written.
+    /// The worker's files take no more bytes: artifacts cannot be written.
     FullDisk(Worker, "worker: disk full");
     /// The worker's wall clock is ten minutes ahead.
     WorkerAhead(Worker, "worker: clock +10 min");

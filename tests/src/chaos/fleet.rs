@@ -103,7 +103,7 @@ impl Fleet {
             folder: folder.path().to_owned(),
         };
         let variables = shared.variables(direct);
-        let clock = clock(folder.path());
+        let library = library(folder.path());
         let (mut processes, mut links) = (Vec::new(), Vec::new());
         for number in 0..COORDINATORS + WORKERS {
             let model = tiny_model();
@@ -112,10 +112,10 @@ impl Fleet {
                 Some(worker) => (format!("worker-{worker}"), ["worker", "--models", model.to_str().unwrap()]),
             };
             let link = Links::new(direct).await;
-            // The plain program is attacked, too: one of each kind keeps its clock.
-            let clock = (number % 2 == 0).then_some(clock.as_path());
+            // The plain program is attacked, too: one of each kind.
+            let library = (number % 2 == 0).then_some(library.as_path());
             let (arguments, variables) = (arguments.map(str::to_owned).into(), shared.variables(link.addresses()));
-            processes.push(Mutex::new(Process::new(name, binary, arguments, variables, folder.path(), clock)));
+            processes.push(Mutex::new(Process::new(name, binary, arguments, variables, folder.path(), library)));
             links.push(link);
         }
         let migrated = command(binary, project.path(), &variables, &["migrate"]).output().unwrap();
@@ -227,10 +227,11 @@ fn address(url: &str) -> SocketAddr {
     authority.rsplit('@').next().unwrap().parse().unwrap()
 }
 
-/// Makes the library that lets a process's wall clock jump.
-fn clock(folder: &Path) -> PathBuf {
-    let (source, library) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("src/chaos/clock.c"), folder.join("clock.so"));
+/// Makes the library that lets a process's wall clock jump and its disk be full.
+fn library(folder: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/chaos/machine.c");
+    let library = folder.join("machine.so");
     let made = Command::new("cc").args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(source).status();
-    assert!(made.unwrap().success(), "cc cannot make clock.so");
+    assert!(made.unwrap().success(), "cc cannot make machine.so");
     library
 }

@@ -62,7 +62,7 @@ pub async fn inject(run: &Run, injection: &Injection) -> Met {
             process.signal("CONT");
             met(1)
         }
-        Fault::FullDisk => met(full_disk(fleet, process, lasts).await),
+        Fault::FullDisk => met(full_disk(fleet, COORDINATORS, lasts).await),
         Fault::WorkerAhead => met(jump(fleet, COORDINATORS, 600, lasts).await),
         Fault::WorkerBehind => met(jump(fleet, COORDINATORS, -600, lasts).await),
         Fault::CoordinatorAhead => met(jump(fleet, 0, 600, lasts).await),
@@ -171,10 +171,10 @@ async fn jump(fleet: &Fleet, process: usize, seconds: i64, lasts: Duration) -> u
 
 async fn full_disk(fleet: &Fleet, process: usize, lasts: Duration) -> u32 {
     let process = fleet.processes[process].lock().await;
-    process.set_full_disk(true);
+    let met = process.set_full_disk(true);
     tokio::time::sleep(lasts).await;
     process.set_full_disk(false);
-    1
+    u32::from(met)
 }
 
 /// Measures, where nothing else is broken meanwhile, when its tasks may go on elsewhere.

@@ -62,39 +62,38 @@ pub struct Process {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     log: PathBuf,
-    /// Seconds that its wall clock is ahead, for the preloaded library to read.
-    clock: Option<File>,
+    /// What the preloaded library reads: how many seconds its wall clock is ahead, and whether its disk is full.
+    machine: Option<File>,
     child: Option<Child>,
 }
 
 impl Process {
-    /// Not started yet. With `clock`, a library, its wall clock can jump.
+    /// Not started yet. With `library`, its wall clock can jump and its disk be full.
     pub fn new(
         name: String,
         program: &Path,
         arguments: Vec<String>,
         mut variables: Vec<(String, String)>,
         folder: &Path,
-        clock: Option<&Path>,
+        library: Option<&Path>,
     ) -> Self {
-        let jump = folder.join(format!("{name}.clock"));
-        let clock = clock.map(|library| {
-            let file = File::options().read(true).write(true).create(true).truncate(true).open(&jump).unwrap();
-            file.write_at(&0_i64.to_le_bytes(), 0).unwrap();
+        let told = folder.join(format!("{name}.machine"));
+        let machine = library.map(|library| {
+            let file = File::options().read(true).write(true).create(true).truncate(true).open(&told).unwrap();
+            file.write_at(&[0; 16], 0).unwrap();
             variables.push(("LD_PRELOAD".to_owned(), library.to_str().unwrap().to_owned()));
-            variables.push(("CLOCK_JUMP".to_owned(), jump.to_str().unwrap().to_owned()));
+            variables.push(("CHAOS_MACHINE".to_owned(), told.to_str().unwrap().to_owned()));
             file
         });
         let log = folder.join(format!("{name}.log"));
-        Self { name, program: program.to_owned(), arguments, variables, log, clock, child: None }
+        Self { name, program: program.to_owned(), arguments, variables, log, machine, child: None }
     }
 
     /// Starts it in the place of the last one.
     pub fn start(&mut self) {
         let mut log = File::options().create(true).append(true).open(&self.log).unwrap();
-        // A file that may not grow is an error to it, as a full disk is, and not a signal.
-        let mut command = Command::new("bash");
-        command.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#]).arg(&self.program).args(&self.arguments);
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("IMAGEFLEET_")) {
             command.env_remove(name);
         }
@@ -143,16 +142,18 @@ impl Process {
         Some(status)
     }
 
-    /// Lets its files grow by nothing any more, or by whatever they like.
-    pub fn set_full_disk(&self, full: bool) {
-        let (Some(id), limit) = (self.id(), if full { "0" } else { "unlimited" }) else { return };
-        let limit = format!("--fsize={limit}:unlimited");
-        let _ = Command::new("prlimit").args([&format!("--pid={id}"), &limit]).stderr(Stdio::null()).status();
+    /// Whether its disk is full. False where that cannot be.
+    pub fn set_full_disk(&self, full: bool) -> bool {
+        self.tell(i64::from(full), 8)
     }
 
-    /// How far its wall clock is ahead. Of a process whose clock cannot jump, nothing.
+    /// How far its wall clock is ahead. False where it cannot jump.
     pub fn set_clock(&self, seconds: i64) -> bool {
-        let written = self.clock.as_ref().map(|file| file.write_at(&seconds.to_le_bytes(), 0).unwrap());
+        self.tell(seconds, 0)
+    }
+
+    fn tell(&self, number: i64, at: u64) -> bool {
+        let written = self.machine.as_ref().map(|file| file.write_at(&number.to_le_bytes(), at).unwrap());
         written.is_some()
     }
 

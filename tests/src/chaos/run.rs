@@ -5,7 +5,7 @@ use super::{
     fleet::Fleet,
     inject::inject,
     process::how,
-    table::{Injection, Table},
+    table::{Injection, Table, seeded},
 };
 use imagefleet_common::{
     ids::{JobId, TaskId},
@@ -13,7 +13,7 @@ use imagefleet_common::{
     task::State,
     work::Stage,
 };
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use rand::{Rng, rngs::StdRng};
 use std::{
     collections::{HashSet, VecDeque},
     sync::{
@@ -25,7 +25,7 @@ use std::{
 use tokio::task::JoinSet;
 
 /// The most faults of a run; after them it comes to rest and is checked.
-pub const FAULTS: usize = 25;
+const FAULTS: usize = 25;
 /// Faults that live at a time, so that something goes on meanwhile.
 const AT_ONCE: usize = 3;
 /// From the last fault to the job's end.
@@ -124,16 +124,15 @@ impl Run {
         held.map(|task| task.id).collect()
     }
 
-    /// Works the job off under `faults` faults, or those of a journal, and returns when it has succeeded and every
+    /// Works the job off under `FAULTS`, or those of a journal, and returns when it has succeeded and every
     /// fault is healed. False where it did not come to its end.
     pub async fn suffer(
         self: &Arc<Self>,
-        faults: usize,
         seed: u64,
         table: &Mutex<Table>,
         mut replay: Option<VecDeque<Injection>>,
     ) -> bool {
-        let mut rng = StdRng::seed_from_u64(seed);
+        let mut rng = seeded(seed);
         let mut living = JoinSet::new();
         let busy = Arc::new(Mutex::new(HashSet::<Part>::new()));
         let (mut next, mut last) = (Instant::now(), Instant::now());
@@ -152,7 +151,7 @@ impl Run {
             self.look_after_processes().await;
             let injected = self.injected.load(Ordering::SeqCst);
             let share = SHARES.iter().find(|(of, _)| *of == stage).map_or(1.0, |(_, share)| *share);
-            let due = ((faults as f64 * share).round() as usize).saturating_sub(injected);
+            let due = ((FAULTS as f64 * share).round() as usize).saturating_sub(injected);
             self.fleet.servers.set_pace(if due > 0 { PACE } else { Duration::ZERO });
             if quiet && injected == 0 && stage == Stage::Embed {
                 if self.both_work().await {

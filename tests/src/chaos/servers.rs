@@ -36,7 +36,7 @@ struct State {
     pace: AtomicU64,
     /// Calls that met the index's fault, and the objects'.
     met: [AtomicU32; 2],
-    /// Objects whose last read was given wrong bytes.
+    /// Objects of which wrong bytes were given since the fault began.
     damaged: Mutex<HashSet<String>>,
 }
 
@@ -130,9 +130,7 @@ async fn index_verdict(state: Arc<State>, call: Call) -> Verdict {
 fn objects_fault(state: &State, call: &s3::Call) -> Option<s3::Fault> {
     let fault = (*state.objects.lock().unwrap())?;
     let reads = call.operation == "GetObject";
-    let meets = state.chance(SHARE);
-    if !meets {
-        state.damaged.lock().unwrap().remove(&call.key);
+    if !state.chance(SHARE) {
         return None;
     }
     let met = match fault {
@@ -141,11 +139,8 @@ fn objects_fault(state: &State, call: &s3::Call) -> Option<s3::Fault> {
         Fault::ObjectsBusy => s3::Fault::SlowDown(None),
         // A HEAD of metadata that is not there says that a shard has none.
         Fault::ObjectsMissing if reads => s3::Fault::Refused(404, "NoSuchKey", None),
-        // Not the same byte twice in a row: nobody could tell that from damage where it lies.
-        Fault::ObjectsWrong if reads && !state.damaged.lock().unwrap().remove(&call.key) => {
-            state.damaged.lock().unwrap().insert(call.key.clone());
-            s3::Fault::Flipped
-        }
+        // Of each object once: damage that is the same at every read lies in the object.
+        Fault::ObjectsWrong if reads && state.damaged.lock().unwrap().insert(call.key.clone()) => s3::Fault::Flipped,
         Fault::ObjectsLoseAnswers => s3::Fault::Lost,
         _ => return None,
     };

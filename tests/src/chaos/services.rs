@@ -100,12 +100,12 @@ impl Services {
     /// Ends sessions of this fleet that are inside a transaction, a few within a second. Returns how many.
     pub async fn cut_transactions(&self, namespace: &str) -> u32 {
         let sql = format!(
-            "DO $$ DECLARE some int; cut int := 0; BEGIN
+            "DO $$ DECLARE found int; cut int := 0; BEGIN
                 FOR look IN 1..300 LOOP
                     PERFORM pg_stat_clear_snapshot();
-                    SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) INTO some FROM pg_stat_activity
+                    SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) INTO found FROM pg_stat_activity
                         WHERE application_name = 'imagefleet {namespace}' AND xact_start IS NOT NULL;
-                    cut := cut + some;
+                    cut := cut + found;
                     EXIT WHEN cut >= 3;
                     PERFORM pg_sleep(0.003);
                 END LOOP;

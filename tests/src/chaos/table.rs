@@ -2,7 +2,7 @@
 
 use super::fault::{Artifacts, Fault, Part};
 use imagefleet_common::work::Stage;
-use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -20,6 +20,11 @@ pub struct Injection {
     pub millis: u64,
     /// Until the next one, in milliseconds.
     pub rest: u64,
+}
+
+/// Chance of its own for each seed.
+pub fn seeded(seed: u64) -> StdRng {
+    StdRng::seed_from_u64(seed)
 }
 
 /// Counts of faults that had an effect, by stage; and of those that were tried and met nothing.
@@ -100,27 +105,5 @@ impl fmt::Display for Table {
         write!(f, "| all |")?;
         sums.iter().try_for_each(|sum| write!(f, " {sum} |"))?;
         writeln!(f, " {} |", self.total())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::SeedableRng;
-
-    #[test]
-    fn every_fault_that_fits_meets_its_stage_before_any_meets_it_twice() {
-        let (mut table, mut rng) = (Table::default(), StdRng::seed_from_u64(1));
-        let fit = Fault::ALL.iter().filter(|fault| fault.fits(Stage::Seal, Artifacts::Bucket)).count();
-        let mut seen = HashSet::new();
-        for _ in 0..fit {
-            let chosen = table.choose(Stage::Seal, Artifacts::Bucket, &HashSet::new(), &mut rng).unwrap();
-            table.add(chosen.fault, chosen.stage);
-            seen.insert(chosen.fault);
-        }
-        assert_eq!(seen.len(), fit);
-        let busy = HashSet::from([Part::Worker, Part::Store]);
-        let chosen = table.choose(Stage::Seal, Artifacts::Bucket, &busy, &mut rng).unwrap();
-        assert!(!busy.contains(&chosen.fault.part()));
     }
 }

@@ -123,3 +123,17 @@ async fn a_device_that_ran_out_of_memory_is_not_asked_for_as_many_again() {
     assert_eq!(failed_attempts(&project).await, 0);
     assert_eq!(differences(&undisturbed.out(), &project.out()), nothing());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_that_panics_is_loaded_anew() {
+    let (undisturbed, project) = twins().await;
+    let is_first = AtomicUsize::new(0);
+    let load = disturbed(move |encoder, batch| {
+        assert_ne!(is_first.fetch_add(1, Ordering::SeqCst), 0, "on purpose");
+        encoder.encode_pictures(batch)
+    });
+    let ended = project.run_changed(|run| run.load = load).await.unwrap();
+    assert_eq!(ended.state, JobState::Succeeded);
+    assert_eq!(failed_attempts(&project).await, 1);
+    assert_eq!(differences(&undisturbed.out(), &project.out()), nothing());
+}

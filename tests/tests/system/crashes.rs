@@ -47,12 +47,12 @@ fn a_picture_that_kills_the_process_is_found_and_rejected() {
     let ledger = Ledger::read(&project.out());
     assert_eq!(ledger.faults(), Vec::<String>::new());
     let crashed: Vec<_> = ledger.rejected.iter().map(|row| (row.shard.as_str(), row.reason)).collect();
-    assert_eq!(crashed, [("0a1.zip", Reason::Crashes); 2]);
+    assert_eq!(crashed, [("images/0a1.zip", Reason::Crashes); 2]);
     let photos = photos("0a1", 24);
     let mut keys = [photos[5].key.clone(), photos[20].key.clone()];
     keys.sort_unstable();
     assert_eq!(ledger.rejected.iter().map(|row| row.key.clone()).collect::<Vec<_>>(), keys);
-    assert_eq!((ledger.shard("0a1.zip").embedded, ledger.shard("0a2.zip").embedded), (22, 24));
+    assert_eq!((ledger.shard("images/0a1.zip").embedded, ledger.shard("images/0a2.zip").embedded), (22, 24));
 }
 
 /// Two deaths for other reasons: what runs alone after them gives the same.

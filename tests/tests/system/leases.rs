@@ -105,12 +105,14 @@ struct Outage {
     is_renewed: AtomicBool,
     /// Writes of points before that.
     strayed: AtomicU64,
+    /// The heart was answered before that.
+    is_answered: AtomicBool,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_whose_lease_ran_out_writes_nothing_though_its_heart_still_waits() {
+async fn a_worker_whose_lease_ran_out_writes_nothing() {
     const LEASE: Duration = Duration::from_millis(600);
-    /// How long the heart waits for an answer once the lease is out.
+    /// How long a beat has no answer: the heart gives it up before.
     const SILENCE: Duration = Duration::from_secs(5);
     let (project, outage) = (project(), Arc::new(Outage::default()));
     let hooks = Hooks::default()
@@ -122,9 +124,16 @@ async fn a_worker_whose_lease_ran_out_writes_nothing_though_its_heart_still_wait
                     if !outage.is_renewed.load(SeqCst) && outage.gate.reached().now_or_never().is_some() {
                         outage.strayed.fetch_add(call.is("index", "put").into(), SeqCst);
                         if call.is("tasks", "beat") {
-                            sleep(LEASE).await;
-                            outage.gate.open();
+                            // The encoder goes on once the lease is out.
+                            std::thread::spawn({
+                                let outage = Arc::clone(&outage);
+                                move || {
+                                    std::thread::sleep(LEASE);
+                                    outage.gate.open();
+                                }
+                            });
                             sleep(SILENCE).await;
+                            outage.is_answered.store(true, SeqCst);
                         }
                     }
                     Then::Go
@@ -151,6 +160,7 @@ async fn a_worker_whose_lease_ran_out_writes_nothing_though_its_heart_still_wait
     .await;
     assert_eq!(running.end().await.state, JobState::Succeeded);
     assert_eq!(outage.strayed.load(SeqCst), 0, "writes without a lease");
+    assert!(!outage.is_answered.load(SeqCst), "who could not write gave the lease up");
     assert_eq!(hooks.calls("tasks", "open_session"), 2);
 }
 
@@ -210,13 +220,42 @@ async fn a_claim_is_repeated_until_an_answer_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slot_runs_one_task_at_a_time_and_acknowledges_it_when_its_end_is_written() {
-    let (project, is_taken, wrong) = (project(), Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+async fn a_message_whose_claim_got_no_answer_under_the_lease_is_given_back() {
+    let (project, is_renewed) = (project(), Arc::new(AtomicBool::new(false)));
     let hooks = Hooks::default()
         .before({
-            let (is_taken, wrong) = (Arc::clone(&is_taken), Arc::clone(&wrong));
+            let is_renewed = Arc::clone(&is_renewed);
             move |call| {
-                if call.is("broker", "ack") && is_taken.load(SeqCst) {
+                let is_asked = call.is("tasks", "claim") || call.is("tasks", "beat");
+                let then = if is_asked && !is_renewed.load(SeqCst) { Then::Fail } else { Then::Go };
+                async move { then }
+            }
+        })
+        .after(move |call, _| {
+            is_renewed.fetch_or(call.is("tasks", "open_session") && call.number == 2, SeqCst);
+        });
+    let running = start(&project, &hooks, |run| {
+        run.worker = |settings| {
+            settings.lease = Duration::from_millis(600);
+            settings.beat = settings.lease / 12;
+        };
+    })
+    .await;
+    assert_eq!(running.end().await.state, JobState::Succeeded);
+    assert!(hooks.calls("broker", "give_back") > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_runs_one_task_at_a_time_and_acknowledges_it_when_its_end_is_written() {
+    /// One slot of chunks, and one of all else.
+    const SLOTS: u64 = 2;
+    let (project, wrong) = (project(), Arc::new(Mutex::new(Vec::new())));
+    let [claimed, ended, dealt_with, acked] = [(); 4].map(|()| Arc::new(AtomicU64::new(0)));
+    let hooks = Hooks::default()
+        .before({
+            let (dealt_with, wrong) = (Arc::clone(&dealt_with), Arc::clone(&wrong));
+            move |call| {
+                if call.is("broker", "ack") && acked.fetch_add(1, SeqCst) >= dealt_with.load(SeqCst) {
                     wrong.lock().unwrap().push("a message was acknowledged before its attempt's end was written");
                 }
                 async { Then::Go }
@@ -225,11 +264,16 @@ async fn a_slot_runs_one_task_at_a_time_and_acknowledges_it_when_its_end_is_writ
         .after({
             let wrong = Arc::clone(&wrong);
             move |call, answer| match answer.downcast_ref() {
-                Some(Claim::Granted(_)) if is_taken.swap(true, SeqCst) => {
+                Some(Claim::Granted(_)) if claimed.fetch_add(1, SeqCst) >= ended.load(SeqCst) + SLOTS => {
                     wrong.lock().unwrap().push("a task was claimed without a free slot");
                 }
-                _ if answer.is::<Written>() && call.method != "progress" => is_taken.store(false, SeqCst),
-                _ => {}
+                Some(Claim::Granted(_)) => {}
+                Some(_) => drop(dealt_with.fetch_add(1, SeqCst)),
+                None if answer.is::<Written>() && call.method != "progress" => {
+                    ended.fetch_add(1, SeqCst);
+                    dealt_with.fetch_add(1, SeqCst);
+                }
+                None => {}
             }
         });
     let running = start(&project, &hooks, |run| run.worker = one_slot).await;

@@ -1,6 +1,7 @@
 //! What one process can show of the protocol's promises: draining, the folder's lock, a lost lease, a late write, and a
 //! job file that changes under its job.
 
+use futures::FutureExt;
 use imagefleet::{run::Run, world::World};
 use imagefleet_adapters::faults::Moment;
 use imagefleet_common::{
@@ -14,6 +15,7 @@ use imagefleet_common::{
     task::State,
     work::{ChunkRef, Kind, Work},
 };
+use imagefleet_coordinator::submit::submit;
 use imagefleet_tests::{
     child::Child,
     compare::{differences, rows},
@@ -30,13 +32,15 @@ use imagefleet_worker::Settings;
 use serde_json::Value;
 use std::{
     fs,
+    future::pending,
     process::Command,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
+use tokio::sync::Notify;
 
 const SHARDS: [&str; 3] = ["0a1", "0a2", "0a3"];
 const EACH: u64 = 12;
@@ -172,8 +176,8 @@ async fn a_second_run_in_one_folder_is_refused_and_told_which_process_works_ther
     assert_eq!(project.run().await.unwrap().state, JobState::Succeeded);
 }
 
-const LEASE: Duration = Duration::from_millis(400);
-const UPSERT: Duration = Duration::from_millis(300);
+const LEASE: Duration = Duration::from_millis(1000);
+const UPSERT: Duration = Duration::from_millis(1000);
 
 fn short_lease(settings: &mut Settings) {
     settings.lease = LEASE;
@@ -195,7 +199,7 @@ struct Reaped {
     deliveries: AtomicU64,
 }
 
-/// The heart of a run stops while its encoder holds, until the store has reaped its session. Late writes of the lost
+/// The heart of a run gets no answer while its encoder holds, and the store reaps its session. Late writes of the lost
 /// attempts reach the index when it is sealed.
 async fn run_with_a_reaped_session(project: &Project) -> (Arc<Reaped>, Hooks) {
     let (gate, reaped) = (Arc::new(Gate::default()), Arc::new(Reaped::default()));
@@ -206,8 +210,12 @@ async fn run_with_a_reaped_session(project: &Project) -> (Arc<Reaped>, Hooks) {
             move |call| {
                 let (gate, reaped, world) = (Arc::clone(&gate), Arc::clone(&reaped), world.clone());
                 async move {
-                    if call.is("tasks", "beat") && reaped.at.lock().unwrap().is_none() {
-                        gate.reached().await;
+                    let is_reaped = reaped.at.lock().unwrap().is_some();
+                    if call.is("tasks", "beat") && !is_reaped && gate.reached().now_or_never().is_some() {
+                        // The heart gives it up.
+                        pending::<()>().await;
+                    }
+                    if call.is("tasks", "open_session") && call.number == 2 {
                         while world.tasks.reap().await.unwrap().is_empty() {
                             tokio::time::sleep(LEASE / 20).await;
                         }
@@ -242,6 +250,8 @@ async fn run_with_a_reaped_session(project: &Project) -> (Arc<Reaped>, Hooks) {
     let running = start(project, &hooks, |run| {
         hold_after(run, 0, &gate);
         run.worker = short_lease;
+        // The seal looks as soon as it may.
+        run.coordinator.idle = LEASE / 50;
     })
     .await;
     assert_eq!(running.end().await.state, JobState::Succeeded);
@@ -276,6 +286,8 @@ async fn a_worker_whose_session_was_reaped_starts_anew_and_no_late_write_counts(
     let ended = tasks(&project).await;
     assert!(ended.iter().all(|task| task.crashes + task.failures == 0), "{ended:?}");
     let waited = reaped.sealed_after.lock().unwrap().unwrap();
+    // The store's clock has begun a moment before.
+    let waited = waited + Duration::from_millis(100);
     assert!(waited >= LEASE + UPSERT, "sealed {waited:?} after attempts were lost whose writes could still come");
     assert!(reaped.claims.lock().unwrap().len() > SHARDS.len(), "chunks were claimed again");
     let dealt_with = hooks.calls("broker", "ack") + hooks.calls("broker", "give_back");
@@ -329,4 +341,65 @@ async fn what_an_earlier_attempt_left_in_a_chunk_is_gone_when_the_next_one_has_s
     let running = start(&project, &hooks, |run| run.worker = one_at_a_time).await;
     assert_eq!(running.end().await.state, JobState::Succeeded);
     assert_eq!(*left.lock().unwrap(), Some(vec![]), "the seal's first look");
+}
+
+/// A write that is held up until a seal has looked again for whoever may still write.
+#[derive(Default)]
+struct HeldUp {
+    released: Notify,
+    is_released: AtomicBool,
+    /// The seal counted points while the write was under way.
+    is_too_early: AtomicBool,
+}
+
+impl HeldUp {
+    fn release(&self) {
+        self.is_released.store(true, Ordering::SeqCst);
+        self.released.notify_one();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_waits_for_an_attempt_on_a_chunk_that_was_replaced() {
+    /// Each has a seal that looks; a look after these is a second one.
+    const JOBS: u64 = 2;
+    let project = Arc::new(Project::new("yfcc", 12));
+    write_yfcc_shard(&project.corpus(), "0a1", &photos("0a1", 12));
+    let (world, held_up) = (behind(&project).await, Arc::new(HeldUp::default()));
+    let hooks = Hooks::default().before({
+        let (project, held_up) = (Arc::clone(&project), Arc::clone(&held_up));
+        move |call| {
+            let (project, world, held_up) = (Arc::clone(&project), world.clone(), Arc::clone(&held_up));
+            async move {
+                if call.is("index", "put") && call.number == 1 {
+                    // The shard has changed, and a later job has it listed again.
+                    write_yfcc_shard(&project.corpus(), "0a1", &photos("0a1", 8));
+                    let job = fs::read_to_string(project.job_file()).unwrap();
+                    fs::write(project.job_file(), job.replacen("\"test\"", "\"later\"", 1)).unwrap();
+                    let later = project.prepare(world.clone()).unwrap().submission;
+                    submit(world.jobs.as_ref(), world.artifacts.as_ref(), later).await.unwrap();
+                    held_up.released.notified().await;
+                }
+                if call.is("catalog", "writers") && call.number > JOBS {
+                    held_up.release();
+                }
+                if call.is("index", "counts") && !held_up.is_released.load(Ordering::SeqCst) {
+                    held_up.is_too_early.store(true, Ordering::SeqCst);
+                    held_up.release();
+                }
+                Then::Go
+            }
+        }
+    });
+    let running = start(&project, &hooks, |run| {
+        run.worker = |settings| {
+            // No beat says that nobody needs the old chunk.
+            settings.lease = Duration::from_secs(3600);
+            settings.beat = settings.lease;
+        };
+    })
+    .await;
+    assert_eq!(running.end().await.state, JobState::Succeeded);
+    assert!(!held_up.is_too_early.load(Ordering::SeqCst), "it sealed while an attempt could write");
+    assert!(held_up.is_released.load(Ordering::SeqCst));
 }

@@ -9,28 +9,39 @@ use imagefleet_tests::{
     project::Project,
     running::{behind, start},
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
 
-/// Runs a project of twelve pictures, takes one down before the first call of this method that is about embedding, and
-/// says how many points of it were deleted on purpose.
-async fn taken_down_before(method: &'static str, port: &'static str) -> (Project, String) {
+/// Runs a project of twelve pictures, and takes one down before the first call of this method. Its point is gone before
+/// the seal looks, which would find it.
+async fn taken_down_before(port: &'static str, method: &'static str) -> (Project, String) {
     let project = Project::new("yfcc", 2);
     write_yfcc_shard(&project.corpus(), "0a1", &photos("0a1", 12));
     let key = photos("0a1", 12).remove(5).key;
     let world = Arc::new(behind(&project).await);
+    let left_to_the_seal = Arc::new(AtomicBool::new(false));
     let hooks = Hooks::default().before({
-        let (world, key) = (Arc::clone(&world), key.clone());
+        let (world, key, left) = (Arc::clone(&world), key.clone(), Arc::clone(&left_to_the_seal));
         move |call: Call| {
-            let (world, key) = (Arc::clone(&world), key.clone());
+            let (world, key, left) = (Arc::clone(&world), key.clone(), Arc::clone(&left));
             async move {
                 if call.is(port, method) && call.number == 1 {
                     take_down(&world, &key, "asked").await.unwrap();
+                }
+                // The first that a seal asks.
+                if call.is("catalog", "writers") {
+                    let collection = world.catalog.collections().await.unwrap().remove(0).id;
+                    let found = world.index.payloads(&collection, &[key]).await.unwrap();
+                    left.fetch_or(found[0].is_some(), SeqCst);
                 }
                 Then::Go
             }
         }
     });
     let ended = start(&project, &hooks, |_| {}).await.end().await;
+    assert!(hooks.calls("catalog", "writers") > 0 && !left_to_the_seal.load(SeqCst), "the seal found its point");
     assert_eq!(hooks.calls("tasks", "embed_again"), 0, "no chunk had to be embedded twice");
     assert_eq!(ended.stats.encode.items(), 12, "the attempt had begun without knowing");
     (project, key)
@@ -47,13 +58,13 @@ async fn is_gone(project: &Project, key: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn its_point_is_deleted_by_the_attempt_that_put_it_after_the_takedown_had_looked() {
     // The attempt has read its takedowns and puts its points only now.
-    let (project, key) = taken_down_before("put", "index").await;
+    let (project, key) = taken_down_before("index", "put").await;
     is_gone(&project, &key).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ledger_counts_it_as_rejected_where_its_point_was_taken_before_the_attempt_ended() {
-    // Points are put and read back; what is left is the end: the first artifacts that a run writes are its inputs.
-    let (project, key) = taken_down_before("delete", "index").await;
+    // Points are put and read back; older attempts' are about to be deleted.
+    let (project, key) = taken_down_before("index", "delete").await;
     is_gone(&project, &key).await;
 }

@@ -25,6 +25,7 @@ use imagefleet_pictures::{
 };
 use std::{
     collections::{BTreeMap, HashSet},
+    future::Future,
     sync::Arc,
 };
 
@@ -186,15 +187,23 @@ pub(super) async fn confirm(
     Ok(())
 }
 
+/// What makes no sense is read once more: its bytes may have been damaged on their way.
+async fn surely<T, F: Future<Output = Result<T>>>(read: impl Fn() -> F) -> Result<T> {
+    match read().await {
+        Err(error) if error.is_permanent() => read().await,
+        answer => answer,
+    }
+}
+
 async fn directory(worker: &Worker, corpus: &CorpusSpec, shard: &Shard, objects: &Objects) -> Result<Arc<Directory>> {
     let name = format!("{} {} {}", corpus.id, shard.path, objects.listing());
     if let Some(known) = worker.shards.zips.get(&name) {
         return Ok(known);
     }
     let sources = worker.ports.sources.as_ref();
-    let entries = read_directory(Pinned { objects: sources, meta: &objects.zip }).await?;
+    let entries = surely(|| read_directory(Pinned { objects: sources, meta: &objects.zip })).await?;
     let metadata = match &objects.metadata {
-        Some(meta) => Some(read_metadata(Pinned { objects: sources, meta }).await?),
+        Some(meta) => Some(surely(|| read_metadata(Pinned { objects: sources, meta })).await?),
         None => None,
     };
     // Tens of thousands of names: too long for a thread that others wait on.

@@ -96,6 +96,11 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, collection: &Collect
     let decoded = points.rejected.into_iter().filter(|(ordinal, _)| *ordinal < end).map(|(_, row)| row);
     let rejected: Vec<RejectedRow> = read.rejected.into_iter().chain(decoded).collect();
     let counts = counts(read.seen, &pictures, &rejected);
+    if counts.seen != counts.embedded + counts.rejected_total() {
+        // A thread of the pipeline has panicked: what it had in hand has no answer.
+        let answered = counts.embedded + counts.rejected_total();
+        return Err(Error::transient(format!("embed {at}: {answered} of {} pictures got an answer", counts.seen)));
+    }
 
     read_back(worker, &collection, attempt, at, &embedded).await?;
     if read.rest.is_none() {

@@ -2,6 +2,9 @@
 //!
 //! A call has a channel to itself. What the server returns names no message that the client could tell apart, so a call
 //! that shared its channel could be told of another's message.
+//!
+//! A queue that answers nobody, on a connection that lives, is removed and made again: what it loses is a window of the
+//! table. RabbitMQ 3.10 leaves such a queue behind where it is killed soon after the queue was made.
 
 use super::{close, declare, failed, link::Link, server::Server};
 use futures::future::join_all;
@@ -12,11 +15,12 @@ use imagefleet_common::{
 };
 use lapin::{
     BasicProperties, Channel, Confirmation,
-    options::{BasicPublishOptions, ConfirmSelectOptions},
+    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeleteOptions},
 };
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
 };
 
 pub(super) struct Publisher {
@@ -24,7 +28,12 @@ pub(super) struct Publisher {
     link: Link,
     /// Channels that no call uses. One on which anything went wrong is not among them.
     idle: Mutex<Vec<Publishing>>,
+    /// Queues that did not answer in time when they were last published to.
+    silent: Mutex<HashSet<Queue>>,
 }
+
+/// The server gives up asking a queue that does not answer after five seconds, and removes it then.
+const REMOVAL: Duration = Duration::from_secs(20);
 
 struct Publishing {
     channel: Channel,
@@ -34,7 +43,7 @@ struct Publishing {
 
 impl Publisher {
     pub(super) fn new(server: Arc<Server>, link: Link) -> Self {
-        Self { server, link, idle: Mutex::default() }
+        Self { server, link, idle: Mutex::default(), silent: Mutex::default() }
     }
 
     pub(super) fn link(&self) -> &Link {
@@ -44,12 +53,43 @@ impl Publisher {
     /// Returns when all are confirmed. After an error some may be in the queue all the same.
     pub(super) async fn publish(&self, queue: &Queue, messages: &[Message]) -> Result<()> {
         let doing = || format!("publish {} messages to queue {queue}", messages.len());
+        let began = Instant::now();
         let published = self.server.in_time(doing, self.on_a_channel(queue, messages, &doing)).await;
         if published.is_err() {
             // An operator may have deleted the queue: no channel believes any more that it is there.
             self.idle().iter_mut().for_each(|idle| idle.declared.clear());
         }
+        let is_silent = published.is_err() && began.elapsed() >= self.server.settings.timeout && self.link.is_open();
+        if self.is_silent_again(queue, is_silent) {
+            self.remove(queue).await;
+        }
         published
+    }
+
+    /// Remembers whether a queue was silent: is this the second time in a row?
+    fn is_silent_again(&self, queue: &Queue, now: bool) -> bool {
+        let mut silent = self.silent.lock().expect("nothing panics while it holds this lock");
+        let before = silent.remove(queue);
+        if now && !before {
+            silent.insert(queue.clone());
+        }
+        now && before
+    }
+
+    async fn remove(&self, queue: &Queue) {
+        let name = self.server.queue_name(queue);
+        let doing = || format!("remove queue {name}, which does not answer");
+        let removed = tokio::time::timeout(REMOVAL, async {
+            let channel = self.link.channel(doing).await?;
+            let removed = channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await;
+            close(&channel).await;
+            removed.map_err(|error| failed(doing(), error))
+        });
+        match removed.await {
+            Ok(Ok(_)) => tracing::warn!(queue = name, "a queue did not answer and was removed; it is made again"),
+            Ok(Err(error)) => tracing::warn!(%error, "a queue does not answer and could not be removed"),
+            Err(_) => tracing::warn!(queue = name, "neither a queue nor its removal is answered"),
+        }
     }
 
     async fn on_a_channel(&self, queue: &Queue, messages: &[Message], doing: &impl Fn() -> String) -> Result<()> {

@@ -188,7 +188,8 @@ fn pool_of(connections: u32, patience: Duration) -> PgPoolOptions {
     PgPoolOptions::new().max_connections(connections).acquire_timeout(patience).after_release(|connection, _| {
         Box::pin(async move {
             let asked = sqlx::query_scalar::<_, String>("SHOW transaction_read_only").fetch_one(connection);
-            match tokio::time::timeout(Duration::from_secs(5), asked).await {
+            // Without a limit of ours each connection whose other end is gone would be one fewer for good.
+            match tokio::time::timeout(Duration::from_secs(1), asked).await {
                 Ok(answer) => Ok(answer? == "off"),
                 Err(late) => Err(sqlx::Error::Io(late.into())),
             }

@@ -121,7 +121,9 @@ async fn a_file_of_the_first_protocol_goes_on_under_this_one() {
         // As a binary of protocol 1 left it.
         let old = "UPDATE task SET queue = substr(queue, 1, length(queue) - 1) || '1';
                    ALTER TABLE session DROP COLUMN slots; ALTER TABLE session DROP COLUMN drain;
-                   DROP TABLE takedown; DROP TABLE attempt;
+                   DROP INDEX job_search; ALTER TABLE job DROP COLUMN search; ALTER TABLE job DROP COLUMN error;
+                   ALTER TABLE task DROP COLUMN stands_at; ALTER TABLE task DROP COLUMN suspect;
+                   ALTER TABLE task DROP COLUMN poison; DROP TABLE takedown; DROP TABLE attempt;
                    DROP INDEX ledger_chunk_task; DROP INDEX ledger_rejected_takedown; PRAGMA user_version = 2";
         sqlx::raw_sql(old).execute(&store.database.writer).await.unwrap();
         store.close().await;

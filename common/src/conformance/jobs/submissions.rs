@@ -77,6 +77,24 @@ pub async fn a_blocked_or_ended_job_is_submitted_again(lab: &Lab) {
     assert_eq!(lab.store.submit(&same).await.unwrap(), again);
 }
 
+pub async fn what_was_submitted_last_says_when_and_how_widely_a_job_runs(lab: &Lab) {
+    let job = job("a");
+    let runs_at = async || {
+        let view = lab.store.job(job.id).await.unwrap().unwrap();
+        (view.priority, view.max_tasks)
+    };
+    lab.start(&job, &["a.zip", "b.zip"]).await;
+    assert_eq!(runs_at().await, (0, 0));
+    let urgent = NewJob { id: JobId::random(), priority: 7, max_tasks: 1, ..job.clone() };
+    assert_eq!(lab.store.submit(&urgent).await.unwrap().how, How::Active);
+    assert_eq!(runs_at().await, (7, 1));
+    let queue = Kind::List.queue("");
+    let marked = lab.store.mark(&queue, 9, uuid::Uuid::now_v7(), HOUR).await.unwrap();
+    assert_eq!(marked.len(), 1, "the bound holds for a job that was running");
+    lab.store.submit(&job).await.unwrap();
+    assert_eq!(runs_at().await, (0, 0));
+}
+
 pub async fn a_collection_keeps_its_storage_settings(lab: &Lab) {
     let first = job("a");
     lab.submit(&first).await;

@@ -161,12 +161,17 @@ pub async fn every_embed_claim_draws_a_larger_epoch(lab: &Lab) {
 }
 
 pub async fn a_claim_does_not_ask_for_a_mark_and_clears_it(lab: &Lab) {
-    let job = job("a");
-    lab.start(&job, &["a.zip"]).await;
+    let job = NewJob { max_tasks: 2, ..job("a") };
+    lab.start(&job, &["a.zip", "b.zip", "c.zip"]).await;
     let queue = Kind::List.queue("");
-    let mark = || lab.store.mark(&queue, 10, Uuid::now_v7(), HOUR);
-    assert_eq!(mark().await.unwrap().len(), 1);
+    let mark = |limit| lab.store.mark(&queue, limit, Uuid::now_v7(), HOUR);
+    assert_eq!(mark(1).await.unwrap(), [lab.message(&job, &job.list(1)).await]);
     let holding = lab.take(&job, &job.list(1)).await;
-    assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Done);
-    assert_eq!(mark().await.unwrap(), [lab.message(&job, &job.list(1)).await]);
+    // It counts as running and no longer as marked.
+    assert_eq!(mark(10).await.unwrap(), [lab.message(&job, &job.list(2)).await]);
+    let unmarked = lab.take(&job, &job.list(3)).await;
+    for holding in [holding, unmarked] {
+        assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Done);
+    }
+    assert_eq!(mark(10).await.unwrap().len(), 1);
 }

@@ -261,3 +261,32 @@ pub async fn a_chunk_found_changed_is_cut_anew_even_if_the_listing_is_as_before(
     lab.list(&job, 1, two()).await;
     assert_eq!(states(lab, &job, 2).await, [Some(State::Ready); 2]);
 }
+
+pub async fn a_reader_that_saw_no_change_where_there_was_one_reads_again(lab: &Lab) {
+    let (a, b) = (job("a"), job("b"));
+    lab.start(&a, &["a.zip"]).await;
+    lab.list(&a, 1, listing("etag", vec![cut(0), cut(1)])).await;
+    let embedding = lab.take(&a, &a.embed(chunk(1, 1, 0))).await;
+    lab.start(&b, &["a.zip"]).await;
+    // Its reader has seen the listing that is on record, and does not look for the chunks.
+    let listed = lab.take(&b, &b.list(1)).await;
+    lab.succeed(embedding, Outcome::Superseded { detail: "it was gone for a moment".into() }).await;
+    lab.succeed(listed, Outcome::Listed(Listing { is_unchanged: true, ..listing("etag", vec![]) })).await;
+    assert_eq!(lab.state(&b, &b.list(1)).await, State::Ready);
+    assert_eq!(lab.chunks(&b, 1).await.len(), 2, "nothing is dropped for want of chunks");
+    lab.list(&b, 1, listing("etag", vec![cut(0), cut(1)])).await;
+    for work in [b.embed(chunk(1, 2, 0)), b.embed(chunk(1, 2, 1))] {
+        assert_eq!(lab.state(&b, &work).await, State::Ready);
+        assert_eq!(lab.state(&a, &work).await, State::Ready);
+    }
+}
+
+pub async fn a_reader_that_saw_no_change_changes_nothing(lab: &Lab) {
+    let (a, b) = (job("a"), job("b"));
+    lab.start(&a, &["a.zip"]).await;
+    lab.list(&a, 1, listing("etag", vec![cut(0)])).await;
+    lab.embed(&a, chunk(1, 1, 0)).await;
+    lab.start(&b, &["a.zip"]).await;
+    lab.list(&b, 1, Listing { is_unchanged: true, ..listing("etag", vec![]) }).await;
+    assert_eq!(lab.state(&b, &b.embed(chunk(1, 1, 0))).await, State::Succeeded);
+}

@@ -222,7 +222,12 @@ impl Actor {
             // Whoever held something is gone.
             self.change_session().await;
             self.store.reap().await.unwrap();
-            for message in self.published().await {
+            let messages = self.published().await;
+            if messages.is_empty() {
+                // What was refused while its job was paused rests for a second.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            for message in messages {
                 if let Some(claimed) = self.claim(message, self.session).await {
                     self.succeed(claimed).await;
                 }

@@ -1,29 +1,35 @@
-// Preloaded into a process: its wall clock jumps by as many seconds as the file that CLOCK_JUMP names holds, a 64-bit
-// number. Clocks that count from the machine's start are left alone, as a jump leaves them.
+// Preloaded into a process, and told what to do by two 64-bit numbers in the file that CHAOS_MACHINE names: so many
+// seconds its wall clock is ahead (clocks that count from the machine's start are left alone, as a jump leaves them);
+// and whether its disk is full: then files take no more bytes.
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-static volatile int64_t *jump;
+static volatile struct {
+    int64_t ahead;
+    int64_t full;
+} *told;
 
 __attribute__((constructor)) static void start(void) {
-    const char *path = getenv("CLOCK_JUMP");
+    const char *path = getenv("CHAOS_MACHINE");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0)
         return;
-    void *mapped = mmap(NULL, sizeof *jump, PROT_READ, MAP_SHARED, file, 0);
+    void *mapped = mmap(NULL, sizeof *told, PROT_READ, MAP_SHARED, file, 0);
     close(file);
     if (mapped != MAP_FAILED)
-        jump = mapped;
+        told = mapped;
 }
 
-static int64_t seconds(void) { return jump ? *jump : 0; }
+static int64_t seconds(void) { return told ? told->ahead : 0; }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
     int failed = (int)syscall(SYS_clock_gettime, clock, now);
@@ -48,4 +54,13 @@ time_t time(time_t *at) {
     if (at)
         *at = now.tv_sec;
     return now.tv_sec;
+}
+
+ssize_t write(int file, const void *bytes, size_t count) {
+    struct stat found;
+    if (told && told->full && !fstat(file, &found) && S_ISREG(found.st_mode)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_write, file, bytes, count);
 }
