@@ -107,7 +107,7 @@ async fn a_takedown_reaches_every_collection_and_what_is_embedded_later() {
 }
 
 #[test]
-fn a_takedown_waits_for_nobody_and_says_who_works() {
+fn a_takedown_does_not_wait_for_a_run_but_says_which_process_works() {
     let project = project();
     run(&project);
     let _lock = project.data().lock().unwrap();
