@@ -20,14 +20,24 @@ use imagefleet_common::{
 use std::time::Duration;
 
 pub(super) async fn progress(conn: &mut Conn, holding: Holding, done: u64) -> Done<Written> {
-    let updated =
-        query("UPDATE task SET done = $1 WHERE id = $2 AND state = 'running' AND attempt = $3 AND session = $4")
-            .bind(i64::try_from(done).unwrap_or(i64::MAX))
-            .bind(holding.task)
-            .bind(holding.holder.attempt)
-            .bind(holding.holder.session)
-            .execute(conn)
-            .await?;
+    let sql = "UPDATE task SET done = $1 WHERE id = $2 AND state = 'running' AND attempt = $3 AND session = $4";
+    while_held(conn, sql, Some(done), holding).await
+}
+
+/// A statement that sets a number on the row ($1) while this holder ($2 to $4) has it.
+pub(super) async fn while_held(
+    conn: &mut Conn,
+    sql: &'static str,
+    number: Option<u64>,
+    holding: Holding,
+) -> Done<Written> {
+    let updated = query(sql)
+        .bind(number.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
+        .bind(holding.task)
+        .bind(holding.holder.attempt)
+        .bind(holding.holder.session)
+        .execute(conn)
+        .await?;
     Ok(if updated == 1 { Written::Done } else { Written::Stale })
 }
 

@@ -5,7 +5,7 @@
 //! `poison`). Whatever ends an attempt in another way clears it, and so does a process that says that it lives.
 
 use super::{
-    Done,
+    Done, ends,
     query::{Conn, query},
     rows::by_list,
 };
@@ -16,16 +16,8 @@ use imagefleet_common::{
 use uuid::Uuid;
 
 pub(super) async fn stands_at(conn: &mut Conn, holding: Holding, ordinal: Option<u64>) -> Done<Written> {
-    let ordinal = ordinal.map(|ordinal| i64::try_from(ordinal).unwrap_or(i64::MAX));
-    let updated =
-        query("UPDATE task SET stands_at = $1 WHERE id = $2 AND state = 'running' AND attempt = $3 AND session = $4")
-            .bind(ordinal)
-            .bind(holding.task)
-            .bind(holding.holder.attempt)
-            .bind(holding.holder.session)
-            .execute(conn)
-            .await?;
-    Ok(if updated == 1 { Written::Done } else { Written::Stale })
+    let sql = "UPDATE task SET stands_at = $1 WHERE id = $2 AND state = 'running' AND attempt = $3 AND session = $4";
+    ends::while_held(conn, sql, ordinal, holding).await
 }
 
 /// The ordinals that are poison, after what the last attempt left behind was taken down.
