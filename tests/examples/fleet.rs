@@ -134,6 +134,8 @@ async fn run(name: &str) {
          [articles]\nfile = \"articles.csv\"\n[output]\ndirectory = \"out\"\n"
     );
     fs::write(folder.path().join("job.toml"), text).unwrap();
+    let articles = b"1,,A red boat at sunset,,,\n".to_vec();
+    fs::write(folder.path().join("articles.csv"), &articles).unwrap();
     let spec = file::read(&folder.path().join("job.toml"), Place::Fleet).unwrap().spec;
     let model = tiny_model().canonicalize().unwrap();
     let identity = Processor::read(&model).unwrap().identity();
@@ -148,7 +150,7 @@ async fn run(name: &str) {
             preprocessing: identity,
             dims: DIMS,
         },
-        articles: b"1,,A red boat at sunset,,,\n".to_vec(),
+        articles,
         heads: vec![None],
         titles: 1,
         priority: 0,
