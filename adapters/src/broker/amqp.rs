@@ -69,6 +69,11 @@ impl Settings {
             max_rest: Duration::from_secs(10),
         }
     }
+
+    /// Permanent error where no connection could be made with this URL.
+    pub fn check_url(url: &str) -> Result<()> {
+        server::uri(url).map(drop)
+    }
 }
 
 /// A client of one server. It lives on the runtime that connected it, and may be called from any.

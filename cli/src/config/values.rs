@@ -87,11 +87,52 @@ fn url(text: &str, schemes: &[&str], example: &str) -> Checked<()> {
 }
 
 pub(super) fn database_url(text: &str) -> Checked<()> {
-    url(text, &["postgres", "postgresql"], "postgres://USER:PASSWORD@HOST:5432/DATABASE")
+    const EXAMPLE: &str = "postgres://USER:PASSWORD@HOST:5432/DATABASE";
+    url(text, &["postgres", "postgresql"], EXAMPLE)?;
+    adapter::database_url(text).map_err(|_| format!("a URL as in {EXAMPLE}"))
 }
 
 pub(super) fn broker_url(text: &str) -> Checked<()> {
-    url(text, &["amqp", "amqps"], "amqp://USER:PASSWORD@HOST:5672/VHOST")
+    const EXAMPLE: &str = "amqp://USER:PASSWORD@HOST:5672/VHOST";
+    url(text, &["amqp", "amqps"], EXAMPLE)?;
+    adapter::broker_url(text).map_err(|_| format!("a URL as in {EXAMPLE}"))
+}
+
+/// What the services' clients make of a URL that looks right.
+#[cfg(feature = "fleet")]
+mod adapter {
+    use imagefleet_adapters::{broker::amqp, objects::s3, store::postgres};
+    use imagefleet_common::Result;
+
+    pub(super) fn database_url(text: &str) -> Result<()> {
+        postgres::Settings::check_url(text)
+    }
+
+    pub(super) fn broker_url(text: &str) -> Result<()> {
+        amqp::Settings::check_url(text)
+    }
+
+    pub(super) fn bucket(text: &str) -> Result<()> {
+        s3::Settings::parse(text).map(drop)
+    }
+}
+
+/// A program without a fleet connects to none of them.
+#[cfg(not(feature = "fleet"))]
+mod adapter {
+    use imagefleet_common::Result;
+
+    pub(super) fn database_url(_: &str) -> Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn broker_url(_: &str) -> Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn bucket(_: &str) -> Result<()> {
+        Ok(())
+    }
 }
 
 pub(super) fn index_url(text: &str) -> Checked<String> {
@@ -109,11 +150,15 @@ pub(super) fn word(text: &str) -> Checked<()> {
 }
 
 pub(super) fn place(text: &str) -> Checked<Place> {
+    const EXPECTED: &str = "s3://BUCKET/PREFIX, or the absolute path of a folder that all machines share";
     let folder = text.strip_prefix("file://").unwrap_or(text);
     match text.strip_prefix("s3://") {
-        Some(bucket) if !bucket.is_empty() && !bucket.starts_with(['/', '?']) => Ok(Place::Bucket(text.to_owned())),
+        Some(bucket) if !bucket.is_empty() && !bucket.starts_with(['/', '?']) => match adapter::bucket(text) {
+            Ok(()) => Ok(Place::Bucket(text.to_owned())),
+            Err(error) => Err(format!("{EXPECTED}; {error}")),
+        },
         None if folder.starts_with('/') => Ok(Place::Folder(PathBuf::from(folder))),
-        _ => Err("s3://BUCKET/PREFIX, or the absolute path of a folder that all machines share".to_owned()),
+        _ => Err(EXPECTED.to_owned()),
     }
 }
 

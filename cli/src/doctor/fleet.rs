@@ -1,6 +1,6 @@
 //! What is looked at in a fleet: each service, whoever works, and what waits.
 
-use super::{Findings, bytes, machine, said};
+use super::{Findings, bytes, machine};
 use crate::{
     config::{FleetConfig, Key, Place},
     fleet::{broker_settings, index, objects, store_settings},
@@ -42,7 +42,7 @@ pub(super) async fn services(findings: &mut Findings, config: &FleetConfig) {
     let work = match crate::fleet::look(config).await {
         Ok(world) => work(findings, &world, broker.as_ref()).await,
         // What is away was told above.
-        Err(error) => return findings.warn("work", said(&error), "mend what fails above first"),
+        Err(error) => return findings.warn("work", error.to_string(), "mend what fails above first"),
     };
     if let Err(error) = work {
         findings.warn("work", error, "ask again");

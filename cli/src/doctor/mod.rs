@@ -13,7 +13,7 @@ use crate::{
     logging::print,
     site::Site,
 };
-use imagefleet_common::{Error, Result};
+use imagefleet_common::Result;
 use serde_json::{Value, json};
 use std::{fmt, io::stdout};
 
@@ -127,9 +127,4 @@ fn show(global: &Global, findings: &[Finding]) {
 /// Bytes for people.
 pub(crate) fn bytes(count: u64) -> String {
     indicatif::HumanBytes(count).to_string()
-}
-
-/// An error's message for a thing that has a remedy of its own.
-pub(crate) fn said(error: &Error) -> String {
-    error.to_string()
 }

@@ -51,11 +51,14 @@ fn an_environment_with_any_value_wrong_is_refused_with_the_variables_name() {
         ("ARTIFACTS", "/tmp"),
     ];
     let wrong = [
-        ("DATABASE_URL", vec!["mysql://a:secret-one@b/c", "not a URL"]),
-        ("BROKER_URL", vec!["http://a:secret-two@b", "amqp://", "x"]),
+        (
+            "DATABASE_URL",
+            vec!["mysql://a:secret-one@b/c", "not a URL", "postgres://[::1", "postgres://a:secret-one@b:99999/c"],
+        ),
+        ("BROKER_URL", vec!["http://a:secret-two@b", "amqp://", "x", "amqp://[::1", "amqp://a:secret-two@b:99999"]),
         ("INDEX_URL", vec!["ftp://a", "a:b:c", "http://", "6334"]),
-        ("SOURCES", vec!["relative/path", "s3://"]),
-        ("ARTIFACTS", vec!["../up", "http://a"]),
+        ("SOURCES", vec!["relative/path", "s3://", "s3://b?endpoint=x", "s3://b?path_style=perhaps"]),
+        ("ARTIFACTS", vec!["../up", "http://a", "s3://b?colour=red", "s3://b/../up", "s3://a:secret-one@b"]),
         ("NAMESPACE", vec!["Ä", "a-b", "A", "1a;DROP TABLE job", "abcdefghijklmnopqrstuvwxyz12345"]),
         ("LEASE", vec!["0", "-1", "x", "99999999999999999999"]),
         ("INDEX_TIMEOUT", vec!["0", "never", "-5"]),
@@ -79,5 +82,5 @@ fn an_environment_with_any_value_wrong_is_refused_with_the_variables_name() {
             tried += 1;
         }
     }
-    assert!(tried >= 35, "{tried}");
+    assert!(tried >= 42, "{tried}");
 }

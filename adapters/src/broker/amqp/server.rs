@@ -28,15 +28,21 @@ impl fmt::Display for Server {
     }
 }
 
+/// Permanent error where it is no URL of a broker.
+pub(super) fn uri(url: &str) -> Result<AMQPUri> {
+    // The parser's error may quote the URL, and with it the password.
+    let mut uri: AMQPUri = url.parse().map_err(|_| {
+        Error::permanent("the broker's URL is not of the form amqp://user:password@host:port/vhost, or amqps://")
+    })?;
+    if let Some(host) = ipv6_host(url) {
+        uri.authority.host = host.to_owned();
+    }
+    Ok(uri)
+}
+
 impl Server {
     pub(super) fn new(settings: Settings) -> Result<Self> {
-        // The parser's error may quote the URL, and with it the password.
-        let mut uri: AMQPUri = settings.url.parse().map_err(|_| {
-            Error::permanent("the broker's URL is not of the form amqp://user:password@host:port/vhost, or amqps://")
-        })?;
-        if let Some(host) = ipv6_host(&settings.url) {
-            uri.authority.host = host.to_owned();
-        }
+        let mut uri = uri(&settings.url)?;
         let heartbeat = u16::try_from(settings.heartbeat.as_secs()).unwrap_or(u16::MAX).max(1);
         uri.query.heartbeat.get_or_insert(heartbeat);
         let authorities = settings.authorities.as_ref().map(|path| {

@@ -70,12 +70,13 @@ impl Settings {
         }
     }
 
+    /// Permanent error where no connection could be made with this URL.
+    pub fn check_url(url: &str) -> Result<()> {
+        connect_options(url).map(drop)
+    }
+
     fn options(&self) -> Result<PgConnectOptions> {
-        let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| self.url.starts_with(scheme));
-        // A cause would repeat the URL with its password.
-        let options = PgConnectOptions::from_str(&self.url).ok().filter(|_| is_postgres).ok_or_else(|| {
-            Error::permanent("read the database's URL: expected postgres://user:password@host:port/name")
-        })?;
+        let options = connect_options(&self.url)?;
         let is_name = |name: &str| {
             name.len() <= 40
                 && name.starts_with(|first: char| first.is_ascii_lowercase())
@@ -113,6 +114,15 @@ impl Settings {
             Err(_) => format!("schema {}", self.namespace),
         }
     }
+}
+
+fn connect_options(url: &str) -> Result<PgConnectOptions> {
+    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    // A cause would repeat the URL with its password.
+    PgConnectOptions::from_str(url)
+        .ok()
+        .filter(|_| is_postgres)
+        .ok_or_else(|| Error::permanent("read the database's URL: expected postgres://user:password@host:port/name"))
 }
 
 /// Implements `Tasks`, `Jobs` and `Catalog`.
