@@ -94,13 +94,15 @@ struct Shown {
     /// What was printed last as JSON.
     printed: Option<serde_json::Value>,
     is_lost: bool,
+    /// Why the job could not be planned, as it was said last.
+    unplanned: Option<String>,
 }
 
 impl Shown {
     fn new(output: Output) -> Self {
         let line = Line::new();
         line.tick();
-        Self { output, line, stage: None, began: None, printed: None, is_lost: false }
+        Self { output, line, stage: None, began: None, printed: None, is_lost: false, unplanned: None }
     }
 
     /// Says once that the store is away.
@@ -116,6 +118,12 @@ impl Shown {
         }
         if self.output == Output::Json {
             return self.print(job, counted, pace);
+        }
+        if job.error != self.unplanned {
+            self.unplanned.clone_from(&job.error);
+            if let Some(error) = &job.error {
+                say(format_args!("{} cannot be planned yet: {error}", job.name));
+            }
         }
         let now = (job.state, job.paused, job.stage);
         if self.stage.replace(now) != Some(now) && (!self.line.is_on_terminal() || !job.state.is_active()) {

@@ -13,6 +13,7 @@ pub mod encoders;
 pub mod events;
 pub mod gate;
 pub mod hooks;
+pub mod http;
 pub mod ledger;
 pub mod lossy;
 pub mod moving;

@@ -66,6 +66,9 @@ fn show_table(job: &JobView, progress: &Progress, pace: &Pace, failed: &[&TaskVi
     };
     print(format_args!("{} {}", job.name, job.id));
     line("state", &format!("{}, stage {}", paint(&stdout(), tone, &state(job)), job.stage));
+    if let Some(error) = &job.error {
+        line("not planned", error);
+    }
     line("collection", &job.collection.0);
     line("corpus", &job.corpus.0);
     let bound = if job.max_tasks > 0 { format!(", at most {} workers", job.max_tasks) } else { String::new() };

@@ -1,12 +1,13 @@
 //! A fleet of its own for each test: a namespace, an object root, and processes that end with it.
 
 use imagefleet_test_services::{qdrant, s3};
-use imagefleet_tests::project::{Project, tiny_model};
+use imagefleet_tests::{
+    http,
+    project::{Project, tiny_model},
+};
 use serde_json::Value;
 use std::{
     env, fs,
-    io::{Read, Write},
-    net::TcpStream,
     os::unix::fs::symlink,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
@@ -127,6 +128,11 @@ impl Fleet {
         number
     }
 
+    /// The folder that the bucket of sources and artifacts is.
+    pub(crate) fn bucket(&self) -> PathBuf {
+        self.folder.path().join("s3/fleet")
+    }
+
     pub(crate) fn coordinator(&mut self) -> usize {
         self.start(&["coordinator", "--listen", "127.0.0.1:0"])
     }
@@ -140,22 +146,10 @@ impl Fleet {
     pub(crate) fn post(&self, coordinator: usize, path: &str, body: &str) -> (u16, String) {
         let mut address = None;
         self.until("the coordinator listens", |fleet| {
-            let log = fleet.log(coordinator);
-            let listens = log.lines().find_map(|line| line.split_once("http://"));
-            address = listens.map(|(_, address)| address.trim().to_owned());
+            address = http::address(&fleet.log(coordinator));
             address.is_some()
         });
-        let mut stream = TcpStream::connect(address.unwrap()).unwrap();
-        let length = body.len();
-        write!(
-            stream,
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        http::post(&address.unwrap(), path, body)
     }
 
     pub(crate) fn process(&self, number: usize) -> &Child {

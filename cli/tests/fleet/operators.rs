@@ -5,6 +5,7 @@ use crate::{
     runs::{equals_the_embedded_run, project},
 };
 use serde_json::{Value, json};
+use std::fs;
 
 fn workers(fleet: &Fleet) -> Vec<Value> {
     fleet.json(&["workers", "ls"]).as_array().unwrap().clone()
@@ -30,6 +31,22 @@ fn a_worker_that_is_asked_to_drain_exits_with_0_and_its_work_goes_on() {
     assert!(fleet.log(processes[0]).contains("has drained, as it was asked to"), "{}", fleet.logs());
     assert_eq!(workers(&fleet).len(), 1);
     equals_the_embedded_run(&fleet, &job);
+}
+
+#[test]
+fn a_job_whose_bucket_is_away_says_why_it_is_not_planned_and_goes_on_when_it_is_back() {
+    let mut fleet = Fleet::new(project());
+    let job = fleet.submit();
+    let (bucket, away) = (fleet.bucket(), fleet.bucket().with_extension("away"));
+    fs::rename(&bucket, &away).unwrap();
+    fleet.coordinator();
+    let error = |fleet: &Fleet| fleet.json(&["jobs", "show", &job])["error"].clone();
+    fleet.until("the reason is shown", |fleet| error(fleet).as_str().is_some_and(|error| error.contains("fleet")));
+    assert!(fleet.run(&["jobs", "show", &job]).1.contains("not planned "));
+    fs::rename(&away, &bucket).unwrap();
+    fleet.worker();
+    equals_the_embedded_run(&fleet, &job);
+    assert_eq!(error(&fleet), Value::Null);
 }
 
 #[test]

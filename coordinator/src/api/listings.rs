@@ -5,6 +5,7 @@ use axum::Json;
 use imagefleet_common::{
     ids::{CollectionId, CorpusId, Millis, SessionId},
     job::spec::{CollectionSpec, Decoding, IndexKind, Precision},
+    ports::tasks::SessionView,
 };
 use serde::Serialize;
 
@@ -21,6 +22,8 @@ struct Worker {
     session: SessionId,
     expires: Millis,
     running: u64,
+    slots: u32,
+    drains: bool,
 }
 
 pub(super) async fn workers(shared: State) -> Result<Json<Workers>, Refusal> {
@@ -28,11 +31,13 @@ pub(super) async fn workers(shared: State) -> Result<Json<Workers>, Refusal> {
     let (sessions, now) = (tasks.sessions().await?, tasks.now().await?);
     let workers = sessions
         .into_iter()
-        .map(|session| Worker {
-            worker: session.worker,
-            session: session.id,
-            expires: session.expires,
-            running: session.running,
+        .map(|SessionView { id: session, worker, slots, expires, running, drains }| Worker {
+            worker,
+            session,
+            expires,
+            running,
+            slots,
+            drains,
         })
         .collect();
     Ok(Json(Workers { now, workers }))
