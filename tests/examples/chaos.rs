@@ -4,7 +4,13 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a tool for people who test")]
 
 use imagefleet_tests::chaos::campaign::Campaign;
-use std::{env, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    path::PathBuf,
+    pin::pin,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Faults of one fleet: five of them for a thousand.
@@ -31,11 +37,18 @@ async fn main() -> ExitCode {
         replay: option("--replay").map(PathBuf::from),
     };
     let mut terminate = signal(SignalKind::terminate()).unwrap();
+    let stopped = AtomicBool::new(false);
+    let mut run = pin!(campaign.run(&stopped));
     // What a campaign started ends with it.
-    let report = tokio::select! {
-        report = campaign.run() => report,
-        _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
-        _ = terminate.recv() => return ExitCode::from(143),
+    let report = loop {
+        tokio::select! {
+            report = &mut run => break report,
+            _ = tokio::signal::ctrl_c() => match stopped.swap(true, Ordering::Relaxed) {
+                false => eprintln!("this run is the last one (once more to stop at once)"),
+                true => return ExitCode::from(130),
+            },
+            _ = terminate.recv() => return ExitCode::from(143),
+        }
     };
     println!("{report}");
     if report.wrong().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

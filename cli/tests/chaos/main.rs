@@ -6,7 +6,7 @@ mod proxy;
 mod table;
 
 use imagefleet_tests::chaos::campaign::Campaign;
-use std::path::Path;
+use std::{path::Path, sync::atomic::AtomicBool};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_breaks_nothing_is_lost_or_doubled_and_the_results_are_those_of_an_undisturbed_run() {
@@ -18,7 +18,7 @@ async fn whatever_breaks_nothing_is_lost_or_doubled_and_the_results_are_those_of
         keep: Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos"),
         replay: None,
     };
-    let report = campaign.run().await;
+    let report = campaign.run(&AtomicBool::new(false)).await;
     eprintln!("{report}");
     assert_eq!(report.wrong(), Vec::<String>::new(), "journals and logs: {}", campaign.keep.display());
 }

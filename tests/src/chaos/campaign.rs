@@ -3,9 +3,10 @@
 use super::{
     checks::{Memory, check},
     fault::Artifacts,
-    fleet::{Fleet, GRACE, LEASE},
+    fleet::Fleet,
     run::{Entry, Outcome, Run},
     services::Services,
+    site::{GRACE, LEASE},
     table::{Injection, Table},
 };
 use std::{
@@ -13,10 +14,12 @@ use std::{
     fmt, fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
-use uuid::Uuid;
 
 /// What a lost worker may cost beyond its lease.
 const RECOVERY: Duration = Duration::from_secs(2);
@@ -49,7 +52,8 @@ pub struct Report {
 }
 
 impl Campaign {
-    pub async fn run(&self) -> Report {
+    /// Until there were so many faults; where `stopped` is set, to the end of the run under way.
+    pub async fn run(&self, stopped: &AtomicBool) -> Report {
         let begun = Instant::now();
         let folder = tempfile::tempdir().unwrap();
         // PostgreSQL's own user has to get there.
@@ -58,8 +62,8 @@ impl Campaign {
         let services = Arc::new(tokio::task::spawn_blocking(move || Services::start(&services)).await.unwrap());
         let table = Mutex::new(Table::default());
         let mut report = Report::default();
-        while injected(&table) < self.faults {
-            self.fleet(&services, report.fleets as u64, &table, &mut report).await;
+        while injected(&table) < self.faults && !stopped.load(Ordering::Relaxed) {
+            self.fleet(&services, report.fleets as u64, &table, &mut report, stopped).await;
             report.fleets += 1;
         }
         report.table = table.into_inner().unwrap();
@@ -68,16 +72,23 @@ impl Campaign {
     }
 
     /// One fleet's share of the faults.
-    async fn fleet(&self, services: &Arc<Services>, number: u64, table: &Mutex<Table>, report: &mut Report) {
+    async fn fleet(
+        &self,
+        services: &Arc<Services>,
+        number: u64,
+        table: &Mutex<Table>,
+        report: &mut Report,
+        stopped: &AtomicBool,
+    ) {
         let seed = self.seed + number;
         let artifacts = if seed % 2 == 1 { Artifacts::Bucket } else { Artifacts::Folder };
-        let namespace = format!("chaos_{}", &Uuid::now_v7().simple().to_string()[8..]);
-        let fleet = Fleet::start(&self.binary, Arc::clone(services), &namespace, artifacts, seed).await;
-        eprintln!("fleet {namespace}, seed {seed}, artifacts in a {artifacts:?}");
+        let fleet = Fleet::start(&self.binary, Arc::clone(services), artifacts, seed).await;
+        eprintln!("fleet {}, seed {seed}, artifacts in a {artifacts:?}", fleet.site.namespace);
         let fleet = Arc::new(fleet);
         let (mut memory, before) = (Memory::new(), injected(table));
         for number in 0.. {
-            if injected(table) >= self.faults || injected(table) - before >= self.per_fleet {
+            let enough = injected(table) >= self.faults || injected(table) - before >= self.per_fleet;
+            if enough || stopped.load(Ordering::Relaxed) {
                 break;
             }
             let outcome = self.one_run(&fleet, number, seed * 1000 + number, table, &mut memory).await;
@@ -100,14 +111,14 @@ impl Campaign {
     ) -> Outcome {
         let begun = Instant::now();
         let name = format!("run-{number}");
-        fleet.write_job(&name);
+        fleet.site.write_job(&name);
         fleet.command(&["run", "job.toml"]).await.expect("the undisturbed run succeeds");
         let job = fleet.command(&["submit", "job.toml"]).await.expect("an undisturbed fleet takes a job");
         let job = job.trim().parse().expect("submit prints an id");
         let run = Arc::new(Run::new(Arc::clone(fleet), name.clone(), job));
         let replay = self.replay.as_deref().map(journal);
         if run.suffer(seed, table, replay).await {
-            check(&run, &fleet.project.path().join(format!("out-{name}")), memory).await;
+            check(&run, &fleet.site.project.path().join(format!("out-{name}")), memory).await;
         }
         let mut outcome = run.outcome.lock().unwrap().clone();
         outcome.journal.sort_by_key(|entry| entry.at);

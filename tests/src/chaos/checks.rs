@@ -1,6 +1,6 @@
 //! What must hold when a run has come to rest.
 
-use super::{fleet::COORDINATORS, process::Service, run::Run};
+use super::{fleet::COORDINATORS, process::Service, run::Run, site::Site};
 use crate::{compare::differences, ledger::Ledger};
 use serde_json::Value;
 use std::{
@@ -25,7 +25,9 @@ pub type Memory = BTreeMap<u32, u64>;
 pub async fn check(run: &Run, reference: &Path, memory: &mut Memory) {
     connections(run).await;
     database(run).await;
-    results(run, reference).await;
+    let (job, relisted) = (run.job.to_string(), run.relisted.load(Ordering::SeqCst));
+    let wrong = results(&run.fleet.site, &run.fleet.binary, &job, reference, relisted).await;
+    wrong.into_iter().for_each(|wrong| run.wrong(wrong));
     if let Err(wrong) = run.fleet.command(&["verify", "job.toml"]).await {
         run.wrong(format!("the index is not as the ledger says: {wrong}"));
     }
@@ -74,14 +76,14 @@ fn over(number: usize, open: [usize; 4]) -> Option<String> {
 
 /// No task is open, nobody is inside a transaction, and only living workers have sessions.
 async fn database(run: &Run) {
-    let namespace = &run.fleet.namespace;
+    let namespace = &run.fleet.site.namespace;
     let open = format!("SELECT count(*) FROM {namespace}.task WHERE state IN ('pending', 'ready', 'running')");
     let idle = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'imagefleet {namespace}' \
          AND xact_start < now() - interval '5 s'"
     );
     for (what, sql) in [("tasks are open", open), ("transactions are open", idle)] {
-        match run.fleet.services.query(&sql).await {
+        match run.fleet.site.services.query(&sql).await {
             Ok(count) if count == "0" => {}
             Ok(count) => run.wrong(format!("{count} {what} after the job's end")),
             Err(error) => run.wrong(format!("the database cannot be asked whether {what}: {error}")),
@@ -89,28 +91,28 @@ async fn database(run: &Run) {
     }
 }
 
-/// Results and ledger are those of the undisturbed run, and the ledger adds up.
-async fn results(run: &Run, reference: &Path) {
-    let results = run.fleet.folder.path().join(format!("results-{}", run.name));
-    let job = run.job.to_string();
-    if let Err(wrong) = run.fleet.command(&["results", "get", &job, results.to_str().unwrap()]).await {
-        return run.wrong(wrong);
+/// Results and ledger of a job are those of the undisturbed run, and the ledger adds up: else what is wrong.
+pub async fn results(site: &Site, binary: &Path, job: &str, reference: &Path, relisted: bool) -> Vec<String> {
+    let results = site.folder.path().join("results");
+    if let Err(wrong) = site.command(binary, &["results", "get", job, results.to_str().unwrap()]).await {
+        return vec![wrong];
     }
-    if run.relisted.load(Ordering::SeqCst) {
+    if relisted {
         forget_versions(&results);
     }
+    let mut wrong = Vec::new();
     for folder in ["", "identity", "aesthetics"] {
-        for difference in differences(&reference.join(folder), &results.join(folder)) {
-            run.wrong(format!("results {folder}: {difference}"));
-        }
+        let differences = differences(&reference.join(folder), &results.join(folder));
+        wrong.extend(differences.into_iter().map(|difference| format!("results {folder}: {difference}")));
     }
     let lines = |folder: &Path| -> BTreeSet<String> {
         fs::read_to_string(folder.join("ledger.jsonl")).unwrap_or_default().lines().map(str::to_owned).collect()
     };
     let (ours, theirs) = (lines(&results), lines(reference));
-    ours.symmetric_difference(&theirs).take(6).for_each(|line| run.wrong(format!("only one ledger has {line}")));
-    Ledger::read(&results).faults().into_iter().for_each(|fault| run.wrong(fault));
+    wrong.extend(ours.symmetric_difference(&theirs).take(6).map(|line| format!("only one ledger has {line}")));
+    wrong.extend(Ledger::read(&results).faults());
     fs::remove_dir_all(&results).unwrap();
+    wrong
 }
 
 /// A shard that was listed again has another version and nothing else.

@@ -2,11 +2,12 @@
 
 use super::{
     fault::{Fault, Part},
-    fleet::{COORDINATORS, Fleet, GRACE, WORKERS},
+    fleet::{COORDINATORS, Fleet, WORKERS},
     messages::{self, Meddling},
     process::{Service, how},
     proxy::Mode,
     run::Run,
+    site::GRACE,
     table::Injection,
 };
 use imagefleet_common::{ids::TaskId, ports::jobs::Jobs, task::State, work::Stage};
@@ -43,7 +44,7 @@ pub async fn inject(run: &Run, injection: &Injection) -> Met {
         Part::Worker => COORDINATORS + target as usize % WORKERS,
         _ => target as usize % COORDINATORS,
     };
-    let url = &fleet.services.broker_url;
+    let url = &fleet.site.services.broker_url;
     match fault {
         Fault::KillWorker => met(kill_worker(run, process, lasts).await),
         Fault::TermWorker | Fault::TermCoordinator => met(terminate(run, process, lasts).await),
@@ -68,7 +69,7 @@ pub async fn inject(run: &Run, injection: &Injection) -> Met {
         Fault::CoordinatorAhead => met(jump(fleet, 0, 600, lasts).await),
         Fault::CoordinatorBehind => met(jump(fleet, 0, -600, lasts).await),
         Fault::BrokerRestart => {
-            fleet.services.restart_broker().await;
+            fleet.site.services.restart_broker().await;
             met(1)
         }
         Fault::QueuesPurged | Fault::QueuesDeleted => {
@@ -80,14 +81,14 @@ pub async fn inject(run: &Run, injection: &Injection) -> Met {
         Fault::Reordered => meddle(fleet, stage, Meddling::Reorder, lasts).await,
         Fault::Dropped => meddle(fleet, stage, Meddling::Drop, lasts).await,
         Fault::StoreRestart => {
-            fleet.services.restart_store().await;
+            fleet.site.services.restart_store().await;
             met(1)
         }
-        Fault::TransactionsCut => met(fleet.services.cut_transactions(&fleet.namespace).await),
+        Fault::TransactionsCut => met(fleet.site.services.cut_transactions(&fleet.site.namespace).await),
         Fault::StoreReadOnly => {
-            fleet.services.set_read_only(true).await;
+            fleet.site.services.set_read_only(true).await;
             tokio::time::sleep(lasts).await;
-            fleet.services.set_read_only(false).await;
+            fleet.site.services.set_read_only(false).await;
             met(1)
         }
         Fault::StoreCut => met(link(fleet, Service::Store, Mode::Cut, target, lasts).await),
@@ -101,7 +102,7 @@ pub async fn inject(run: &Run, injection: &Injection) -> Met {
         Fault::ObjectsCut => met(link(fleet, Service::Objects, Mode::Cut, target, lasts).await),
         Fault::ObjectsSlow => met(link(fleet, Service::Objects, Mode::Slow, target, lasts).await),
         Fault::ObjectsChanged => {
-            let shards = fleet.shards();
+            let shards = fleet.site.shards();
             let shard = &shards[target as usize % shards.len()];
             File::options().write(true).open(shard).unwrap().set_modified(SystemTime::now()).unwrap();
             run.relisted.store(true, Ordering::SeqCst);
@@ -121,19 +122,19 @@ pub async fn inject(run: &Run, injection: &Injection) -> Met {
 /// A server answers wrongly for so long after the first call that meets it.
 async fn answers(fleet: &Fleet, fault: Fault, which: usize, lasts: Duration) -> u32 {
     let set = |fault| match which {
-        0 => fleet.servers.set_index(fault),
-        _ => fleet.servers.set_objects(fault),
+        0 => fleet.site.servers.set_index(fault),
+        _ => fleet.site.servers.set_objects(fault),
     };
-    let (before, since) = (fleet.servers.met()[which], Instant::now());
+    let (before, since) = (fleet.site.servers.met()[which], Instant::now());
     set(Some(fault));
-    while fleet.servers.met()[which] == before && since.elapsed() < PATIENCE {
+    while fleet.site.servers.met()[which] == before && since.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    if fleet.servers.met()[which] > before {
+    if fleet.site.servers.met()[which] > before {
         tokio::time::sleep(lasts).await;
     }
     set(None);
-    fleet.servers.met()[which] - before
+    fleet.site.servers.met()[which] - before
 }
 
 /// Of one process, or of all.
@@ -155,7 +156,7 @@ async fn meddle(fleet: &Fleet, stage: Stage, how: Meddling, lasts: Duration) -> 
     let mut queues = fleet.queues(stage);
     // A single message is gone before its stage is seen to have begun.
     queues.extend(stage.next().into_iter().flat_map(|next| fleet.queues(next)));
-    let taken = messages::meddle(&fleet.services.broker_url, &queues, how, lasts).await.unwrap_or_default();
+    let taken = messages::meddle(&fleet.site.services.broker_url, &queues, how, lasts).await.unwrap_or_default();
     let own = fleet.queues(stage);
     let hit = taken.iter().any(|queue| own.contains(queue)) || taken.is_empty();
     Met { count: taken.len() as u32, stage: if hit { stage } else { stage.next().unwrap_or(stage) } }

@@ -20,4 +20,6 @@ pub mod proxy;
 pub mod run;
 pub mod servers;
 pub mod services;
+pub mod site;
 pub mod table;
+pub mod upgrade;

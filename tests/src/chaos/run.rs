@@ -152,7 +152,7 @@ impl Run {
             let injected = self.injected.load(Ordering::SeqCst);
             let share = SHARES.iter().find(|(of, _)| *of == stage).map_or(1.0, |(_, share)| *share);
             let due = ((FAULTS as f64 * share).round() as usize).saturating_sub(injected);
-            self.fleet.servers.set_pace(if due > 0 { PACE } else { Duration::ZERO });
+            self.fleet.site.servers.set_pace(if due > 0 { PACE } else { Duration::ZERO });
             if quiet && injected == 0 && stage == Stage::Embed {
                 if self.both_work().await {
                     last = Instant::now();
@@ -164,7 +164,7 @@ impl Run {
                 quiet = false;
                 let taken = busy.lock().unwrap().clone();
                 let chosen = match &mut replay {
-                    None => table.lock().unwrap().choose(stage, self.fleet.artifacts, &taken, &mut rng),
+                    None => table.lock().unwrap().choose(stage, self.fleet.site.artifacts, &taken, &mut rng),
                     Some(journal) => journal.pop_front_if(|next| !taken.contains(&next.fault.part())),
                 };
                 if let Some(injection) = chosen {
@@ -179,7 +179,7 @@ impl Run {
             }
             tokio::time::sleep(Duration::from_millis(40)).await;
         }
-        self.fleet.servers.set_pace(Duration::ZERO);
+        self.fleet.site.servers.set_pace(Duration::ZERO);
         while living.join_next().await.is_some() {}
         matches!(self.state().await, Some((JobState::Succeeded, _)))
     }
