@@ -1,10 +1,13 @@
 //! The suites of tasks, jobs and catalog against Postgres, and what is special about it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use futures::{FutureExt, future::BoxFuture};
 use imagefleet_adapters::store::postgres::{PostgresStore, Settings};
 use imagefleet_common::{
     conformance::seed::{HOUR, Lab, Made, chunk, cut, job, listing, open_session, rules},
     ports::{
+        catalog::Catalog,
+        index::{Payload, PointHead, Stored},
         jobs::{Control, JobState, Jobs},
         tasks::{Claim, Outcome, Tasks, Written},
     },
@@ -162,6 +165,36 @@ async fn what_changes_who_may_run_is_alone_and_claims_are_not() {
     run(&mut other, "COMMIT".into()).await;
     assert!(matches!(claim.await.unwrap(), Claim::Granted(_)));
     cancel.await.unwrap();
+}
+
+#[tokio::test]
+async fn takedowns_and_removals_wait_for_ends_that_are_under_way() {
+    let (lab, store, _, mut other) = behind().await;
+    let job = job("a");
+    lab.start(&job, &["a.zip"]).await;
+    let holding = lab.take(&job, &job.list(1)).await;
+    run(&mut other, "BEGIN; SELECT 1 FROM task FOR UPDATE".into()).await;
+    let mut end = tokio::spawn({
+        let store = store.clone();
+        async move { store.hand_back(holding, Duration::ZERO).await.unwrap() }
+    });
+    assert!(waits(&mut end).await, "its row is locked");
+    let point =
+        Stored { head: PointHead { key: "key".into(), at: chunk(1, 1, 0), epoch: 1 }, payload: Payload::default() };
+    let (id, collection) = (job.id, job.collection.id.clone());
+    let calls: [(&str, BoxFuture<'_, bool>); 4] = [
+        ("a takedown", store.take_down("key", "asked").map(|done| done.is_ok()).boxed()),
+        ("its ledgers", store.take_out(&collection, &point).map(|done| done.is_ok()).boxed()),
+        ("a job's removal", store.remove(id).map(|done| done.is_ok()).boxed()),
+        ("a collection's removal", store.forget(&collection).map(|done| done.is_ok()).boxed()),
+    ];
+    for (what, mut call) in calls {
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut call).await;
+        assert!(early.is_err(), "{what} does not wait");
+    }
+    run(&mut other, "COMMIT".into()).await;
+    assert_eq!(end.await.unwrap(), Written::Done);
+    assert_eq!(lab.state(&job, &job.list(1)).await, State::Ready);
 }
 
 /// An end that is held up in its middle has not begun for anybody else.

@@ -452,12 +452,14 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_waits_as_long_as_the_other_side_asked() {
+    fn a_retry_waits_as_long_as_the_other_side_asked_but_no_longer_than_an_hour() {
         let session = SessionId::random();
         let task = in_state(State::Running, session);
         let holder = Holder { attempt: 3, session };
-        let retry_after = Some(Duration::from_secs(100));
-        let failed = Event::Failed { holder, permanent: false, retry_after, now: NOW, jitter: 0.0 };
-        assert_eq!(task.after(&failed, &rules()).unwrap().run_after, NOW + 100_000);
+        for (asked, waits) in [(100, 100), (100_000, 3600)] {
+            let retry_after = Some(Duration::from_secs(asked));
+            let failed = Event::Failed { holder, permanent: false, retry_after, now: NOW, jitter: 0.0 };
+            assert_eq!(task.after(&failed, &rules()).unwrap().run_after, NOW + 1000 * waits);
+        }
     }
 }

@@ -41,8 +41,10 @@ macro_rules! operators_conformance {
                 a_removed_job_is_gone_with_its_own_tasks,
                 a_job_that_has_not_ended_is_not_removed,
                 shared_tasks_stay_for_other_jobs_and_for_the_ledger,
+                a_task_stays_whose_lost_attempt_may_still_write,
                 a_removed_job_is_submitted_anew_and_embeds_nothing,
                 a_collection_that_a_job_needs_is_not_forgotten,
+                a_collection_into_which_an_attempt_writes_is_not_forgotten,
                 a_forgotten_collection_leaves_others_over_its_corpus_alone,
                 the_last_collection_takes_its_corpus_along,
             );

@@ -60,12 +60,14 @@ fn nothing() -> Vec<String> {
     Vec::new()
 }
 
-/// The first bytes of a port that begin like this, and are read for so many times, begin otherwise, once.
+/// The first bytes of a port that begin like this, and are read for so many times, are other ones at a place, once.
 #[derive(Clone)]
 struct Flip {
     port: &'static str,
     begin: &'static [u8],
     time: u32,
+    /// The place, of this many bytes.
+    place: fn(usize) -> usize,
     seen: Arc<Mutex<HashMap<Bytes, u32>>>,
     done: Arc<AtomicBool>,
 }
@@ -94,7 +96,8 @@ impl Layer for Flip {
             && !self.done.swap(true, Ordering::SeqCst)
         {
             let mut other = bytes.to_vec();
-            other[0] ^= 1;
+            let place = (self.place)(other.len());
+            other[place] ^= 1;
             *bytes = other.into();
         }
         Ok(answer)
@@ -103,16 +106,20 @@ impl Layer for Flip {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_were_damaged_on_their_way_are_read_again() {
-    // The first time, a small zip is read for its directory; metadata is read again at once.
-    const CASES: [(&str, &[u8], u32, &[u32]); 4] = [
-        ("files", b"PK\x03\x04", 2, &[1]),
-        ("files", b"\x1f\x8b", 1, &[]),
-        ("artifacts", b"article_id,", 1, &[1]),
-        ("artifacts", b"{\"article_id\"", 1, &[1]),
+    const FIRST: fn(usize) -> usize = |_| 0;
+    // Where a zip says where its directory is.
+    const LAST: fn(usize) -> usize = |length| length - 22;
+    // The first time, a small zip is read for its directory; that and metadata are read again at once.
+    const CASES: [(&str, &[u8], u32, fn(usize) -> usize, &[u32]); 5] = [
+        ("files", b"PK\x03\x04", 1, LAST, &[]),
+        ("files", b"PK\x03\x04", 2, FIRST, &[1]),
+        ("files", b"\x1f\x8b", 1, FIRST, &[]),
+        ("artifacts", b"article_id,", 1, FIRST, &[1]),
+        ("artifacts", b"{\"article_id\"", 1, FIRST, &[1]),
     ];
-    for (port, begin, time, expected) in CASES {
+    for (port, begin, time, place, expected) in CASES {
         let (undisturbed, project) = twins().await;
-        let flip = Flip { port, begin, time, seen: Arc::default(), done: Arc::default() };
+        let flip = Flip { port, begin, time, place, seen: Arc::default(), done: Arc::default() };
         assert_eq!(start(&project, &flip, |_| {}).await.end().await.state, JobState::Succeeded);
         assert!(flip.done.load(Ordering::SeqCst), "nothing of {port} was damaged");
         assert_eq!(differences(&undisturbed.out(), &project.out()), nothing());

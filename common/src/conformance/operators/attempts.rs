@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a suite may panic")]
 
 use crate::{
-    conformance::seed::{HOUR, Lab, chunk, cut, failure, job, listing, open_session},
+    conformance::seed::{HOUR, Lab, chunk, cut, embedded, failure, job, listing, open_session},
     ids::TaskId,
     ports::{
         jobs::{ATTEMPTS_KEPT, AttemptEnd, AttemptView, NewJob, TaskDetail},
@@ -83,13 +83,16 @@ pub async fn a_lost_attempt_and_a_superseded_one_are_told_apart(lab: &Lab) {
     lab.store.close_session(session).await.unwrap();
     assert_eq!(kept(lab, &work).await, [(1, AttemptEnd::Lost), (2, AttemptEnd::HandedBack)]);
 
-    lab.list(&job, 1, listing("etag", vec![cut(0)])).await;
-    let embed = job.embed(chunk(1, 1, 0));
-    let holding = lab.take(&job, &embed).await;
+    lab.list(&job, 1, listing("etag", vec![cut(0), cut(1)])).await;
+    let (embed, replaced) = (job.embed(chunk(1, 1, 0)), job.embed(chunk(1, 1, 1)));
+    let (holding, late) = (lab.take(&job, &embed).await, lab.take(&job, &replaced).await);
     lab.succeed(holding, Outcome::Superseded { detail: "the tag differs".into() }).await;
     let shown = detail(lab, &embed).await;
     assert_eq!(shown.attempts[0].end, AttemptEnd::Superseded);
     assert_eq!(shown.attempts[0].error.as_deref(), Some("the tag differs"));
+    lab.list(&job, 1, listing("other", vec![cut(0), cut(1)])).await;
+    lab.succeed(late, Outcome::Embedded(embedded("vectors", &[]))).await;
+    assert_eq!(kept(lab, &replaced).await, [(1, AttemptEnd::Superseded)]);
 }
 
 pub async fn dead_tasks_are_listed_with_the_jobs_that_need_them(lab: &Lab) {

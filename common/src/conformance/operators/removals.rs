@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a suite may panic")]
 
 use crate::{
-    conformance::seed::{self, Lab, chunk, cut, embedded, failure, listing},
+    conformance::{
+        seed::{self, Lab, chunk, cut, embedded, failure, listing, open_session},
+        tasks::sessions::{MOMENT, reap},
+    },
     ledger::Reason,
     ports::{
         jobs::{Control, How, JobState, NewJob},
@@ -91,6 +94,19 @@ pub async fn shared_tasks_stay_for_other_jobs_and_for_the_ledger(lab: &Lab) {
     }
 }
 
+pub async fn a_task_stays_whose_lost_attempt_may_still_write(lab: &Lab) {
+    let job = seed::job("a");
+    lab.start(&job, &["a.zip"]).await;
+    lab.list(&job, 1, listing("etag", vec![cut(0)])).await;
+    let embed = job.embed(chunk(1, 1, 0));
+    let session = open_session(&lab.store, MOMENT).await;
+    lab.take_in(session, &job, &embed).await;
+    reap(lab, session).await;
+    cancelled(lab, &job).await;
+    lab.store.remove(job.id).await.unwrap();
+    assert!(exists(lab, &embed).await, "seals of its corpus must wait for it");
+}
+
 pub async fn a_removed_job_is_submitted_anew_and_embeds_nothing(lab: &Lab) {
     let job = seed::job("a");
     succeeded(lab, &job).await;
@@ -117,6 +133,24 @@ pub async fn a_collection_that_a_job_needs_is_not_forgotten(lab: &Lab) {
     lab.store.forget(&job.collection.id).await.unwrap();
     assert_eq!(lab.store.collections().await.unwrap(), []);
     assert_eq!(lab.store.forget(&job.collection.id).await.unwrap(), [], "again changes nothing");
+}
+
+pub async fn a_collection_into_which_an_attempt_writes_is_not_forgotten(lab: &Lab) {
+    let (first, second) = (seed::job("a"), seed::job("b"));
+    lab.start(&first, &["a.zip"]).await;
+    lab.list(&first, 1, listing("etag", vec![cut(0)])).await;
+    let holding = lab.take(&first, &first.embed(chunk(1, 1, 0))).await;
+    // Its chunk is cut anew meanwhile: no job needs the attempt, and none waits for it.
+    lab.start(&second, &["a.zip"]).await;
+    lab.list(&second, 1, listing("other", vec![cut(0)])).await;
+    for job in [&first, &second] {
+        cancelled(lab, job).await;
+        lab.store.remove(job.id).await.unwrap();
+    }
+    let error = lab.store.forget(&first.collection.id).await.unwrap_err();
+    assert!(!error.is_permanent() && error.to_string().contains("still runs"), "{error}");
+    assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Done);
+    lab.store.forget(&first.collection.id).await.unwrap();
 }
 
 pub async fn a_forgotten_collection_leaves_others_over_its_corpus_alone(lab: &Lab) {

@@ -13,10 +13,10 @@ use crate::{
 };
 use std::time::Duration;
 
-pub(super) const MOMENT: Duration = Duration::from_millis(1);
+pub(in crate::conformance) const MOMENT: Duration = Duration::from_millis(1);
 
 /// Asks until the session is reaped, which its lease of a moment allows soon.
-pub(super) async fn reap(lab: &Lab, session: SessionId) {
+pub(in crate::conformance) async fn reap(lab: &Lab, session: SessionId) {
     while !lab.store.reap().await.unwrap().contains(&session) {
         tokio::task::yield_now().await;
     }
