@@ -1,13 +1,30 @@
 //! Pictures that kill the process: each is found, rejected and named, and the others are embedded all the same.
 
+use async_trait::async_trait;
 use imagefleet::world::World;
-use imagefleet_common::{ledger::Reason, task::ALONE_AFTER};
+use imagefleet_common::{
+    Result,
+    ledger::Reason,
+    ports::{
+        jobs::JobState,
+        layered::{Effect, Layer, Op},
+        tasks::Claim,
+    },
+    task::ALONE_AFTER,
+    work::Kind,
+};
 use imagefleet_tests::{
     child::Child,
     compare::differences,
     corpus::{deadly_jpeg, photos, write_yfcc_shard},
     ledger::Ledger,
     project::Project,
+    running::start,
+};
+use std::{
+    any::Any,
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
 /// Nobody knows where the first two deaths were; each picture then takes two more.
@@ -77,4 +94,47 @@ fn what_runs_alone_gives_what_runs_together_gives() {
         world.jobs.tasks(job.id).await.unwrap()
     });
     assert!(tasks.iter().any(|task| task.crashes >= ALONE_AFTER), "one of them ran alone: {tasks:?}");
+}
+
+/// Has the process of every chunk's task die twice before, and counts attempts that write down where they stand: those
+/// that do so at this moment, the most at a time, and how often.
+#[derive(Clone, Default)]
+struct TwiceDied(Arc<Mutex<[usize; 3]>>);
+
+#[async_trait]
+impl Layer for TwiceDied {
+    async fn call<'a, T: Any + Send>(
+        &'a self,
+        op: Op,
+        effect: &'a (dyn Fn() -> Effect<'a, T> + Send + Sync),
+    ) -> Result<T> {
+        let stands = (op.port, op.method) == ("tasks", "stands_at");
+        if stands {
+            let [now, most, all] = &mut *self.0.lock().unwrap();
+            (*now, *all) = (*now + 1, *all + 1);
+            *most = (*most).max(*now);
+        }
+        let mut answer = effect().await;
+        if stands {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            self.0.lock().unwrap()[0] -= 1;
+        }
+        if let Ok(answer) = &mut answer
+            && let Some(Claim::Granted(claimed)) = (answer as &mut dyn Any).downcast_mut()
+            && claimed.work.kind() == Kind::Embed
+        {
+            claimed.crashes = ALONE_AFTER;
+        }
+        answer
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_tasks_whose_process_died_one_runs_at_a_time() {
+    let (project, layer) = (project(&[]), TwiceDied::default());
+    let running = start(&project, &layer, |run| run.worker = |worker| worker.slots = 4).await;
+    assert_eq!(running.end().await.state, JobState::Succeeded);
+    let [now, most, all] = *layer.0.lock().unwrap();
+    assert_eq!((now, most), (0, 1), "one at a time");
+    assert!(all >= 48, "each of 48 pictures: {all}");
 }

@@ -72,20 +72,34 @@ pub async fn who_has_left_a_picture_did_not_die_at_it(lab: &Lab) {
     assert_eq!(lab.take_in(lab.session, &job, &work).await.poison, [0; 0]);
 }
 
+/// Runs to that place in a process whose session is given up, reaped or not, for a new one.
+async fn live_on(lab: &Lab, job: &NewJob, work: &Work, at: u64, is_reaped: bool) {
+    let (_, alive) = run(lab, job, work, Some(at)).await;
+    if is_reaped {
+        reap(lab, alive).await;
+    }
+    let (id, worker) = (SessionId::random(), "a worker".to_owned());
+    let anew = NewSession { id, worker, slots: 1, lease: HOUR, replaces: Some(alive) };
+    lab.store.open_session(&anew).await.unwrap();
+}
+
+/// Each way twice, as often as it takes to be poison.
 pub async fn who_handed_back_or_lives_did_not_die(lab: &Lab) {
     let (job, work) = listed(lab).await;
     for _ in 0..2 {
         crash(lab, &job, &work, None).await;
     }
-    let (handed, _) = run(lab, &job, &work, Some(3)).await;
-    assert_eq!(lab.store.hand_back(handed.holding, Duration::ZERO).await.unwrap(), Written::Done);
-    let (_, closed) = run(lab, &job, &work, Some(3)).await;
-    lab.store.close_session(closed).await.unwrap();
-    let (_, alive) = run(lab, &job, &work, Some(3)).await;
-    reap(lab, alive).await;
-    let (id, worker) = (SessionId::random(), "a worker".to_owned());
-    let anew = NewSession { id, worker, slots: 1, lease: HOUR, replaces: Some(alive) };
-    lab.store.open_session(&anew).await.unwrap();
+    for _ in 0..2 {
+        let (handed, _) = run(lab, &job, &work, Some(1)).await;
+        assert_eq!(lab.store.hand_back(handed.holding, Duration::ZERO).await.unwrap(), Written::Done);
+    }
+    for _ in 0..2 {
+        let (_, closed) = run(lab, &job, &work, Some(2)).await;
+        lab.store.close_session(closed).await.unwrap();
+    }
+    for (at, is_reaped) in [(3, true), (3, true), (4, false), (4, false)] {
+        live_on(lab, &job, &work, at, is_reaped).await;
+    }
     for _ in 0..2 {
         assert_eq!(crash(lab, &job, &work, Some(5)).await, [0; 0]);
     }
