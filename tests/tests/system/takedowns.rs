@@ -1,7 +1,13 @@
 //! A picture that is taken down while its chunk embeds.
 
 use imagefleet::takedown::take_down;
-use imagefleet_common::{ledger::Reason, ports::layered::Retry};
+use imagefleet_common::{
+    ledger::Reason,
+    ports::{
+        index::{Queries, Scope, SearchFilter},
+        layered::Retry,
+    },
+};
 use imagefleet_tests::{
     around::around,
     corpus::{photos, write_yfcc_shard},
@@ -11,6 +17,7 @@ use imagefleet_tests::{
     running::{behind, start},
 };
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
@@ -53,8 +60,14 @@ async fn taken_down_before(port: &'static str, method: &'static str) -> (Project
 
 async fn is_gone(project: &Project, key: &str) {
     assert_eq!(project.verify().await.unwrap().wrong, Vec::<String>::new());
-    assert!(!points(project).await.contains_key(key));
+    let points = points(project).await;
+    assert!(!points.contains_key(key));
     let (world, job) = newest_job(project).await;
+    let values = points.values().next().unwrap().vector.clone();
+    let queries = Queries { dims: values.len(), values };
+    let found = world.index.search(&job.collection, &queries, 12, &Scope::All, &SearchFilter::default()).await.unwrap();
+    let found: BTreeSet<&String> = found[0].iter().map(|hit| &hit.key).collect();
+    assert_eq!(found, points.keys().collect(), "what is found is what is there");
     let counts = world.jobs.progress(job.id).await.unwrap().counts;
     assert_eq!((counts.seen, counts.embedded, counts.rejected), (12, 11, [(Reason::Takedown, 1)].into()));
 }
