@@ -178,8 +178,14 @@ fn count(counted: &Progress, wanted: State) -> u64 {
 
 /// Who works and what is in the way, in less than 80 columns.
 fn more(job: &JobView, counted: &Progress, pace: &Pace, bottleneck: Option<&str>) -> String {
-    let workers = if pace.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", pace.workers) };
-    let mut parts = vec![workers, format!("{} running", count(counted, State::Running))];
+    let running = count(counted, State::Running);
+    let mut parts = match pace.workers {
+        // Workers are counted less often than what they run.
+        0 if running > 0 => Vec::new(),
+        1 => vec!["1 worker".to_owned()],
+        workers => vec![format!("{workers} workers")],
+    };
+    parts.push(format!("{running} running"));
     if job.stage == Stage::Embed {
         parts.push(format!("{}/{} shards listed", counted.shards_listed, counted.shards));
     }
