@@ -106,11 +106,13 @@ impl Layer for Flip {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_were_damaged_on_their_way_are_read_again() {
+    /// Port, first bytes, which time they are read, the place that is damaged, and failures of tasks.
+    type Case = (&'static str, &'static [u8], u32, fn(usize) -> usize, &'static [u32]);
     const FIRST: fn(usize) -> usize = |_| 0;
     // Where a zip says where its directory is.
     const LAST: fn(usize) -> usize = |length| length - 22;
     // The first time, a small zip is read for its directory; that and metadata are read again at once.
-    const CASES: [(&str, &[u8], u32, fn(usize) -> usize, &[u32]); 5] = [
+    const CASES: [Case; 5] = [
         ("files", b"PK\x03\x04", 1, LAST, &[]),
         ("files", b"PK\x03\x04", 2, FIRST, &[1]),
         ("files", b"\x1f\x8b", 1, FIRST, &[]),

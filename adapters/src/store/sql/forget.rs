@@ -101,14 +101,21 @@ pub(super) async fn collection(conn: &mut Conn, id: &CollectionId) -> Done<Vec<T
 }
 
 async fn must_be_unneeded(conn: &mut Conn, id: &CollectionId) -> Done<()> {
-    let jobs =
-        query("SELECT name FROM job WHERE collection = $1 ORDER BY created, id").bind(&id.0).fetch_all(conn).await?;
+    let jobs = query("SELECT name FROM job WHERE collection = $1 AND NOT search ORDER BY created, id")
+        .bind(&id.0)
+        .fetch_all(conn)
+        .await?;
     let names = jobs.iter().map(|row| row.get("name")).collect::<Done<Vec<String>>>()?;
     if !names.is_empty() {
         let names = names.join(", ");
         return Err(
             Error::permanent(format!("jobs need it: {names}; remove them first with `imagefleet jobs rm`")).into()
         );
+    }
+    // Their answers go with them, which a coordinator sees to.
+    let searches = query("SELECT 1 FROM job WHERE collection = $1 AND search LIMIT 1").bind(&id.0);
+    if searches.fetch_optional(conn).await?.is_some() {
+        return Err(Error::transient("it was searched a moment ago; try again in a few minutes").into());
     }
     let running = query("SELECT 1 FROM task WHERE kind = 'embed' AND collection = $1 AND state = 'running' LIMIT 1")
         .bind(&id.0)

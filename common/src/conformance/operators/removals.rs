@@ -6,9 +6,10 @@ use crate::{
         seed::{self, Lab, chunk, cut, embedded, failure, listing, open_session},
         tasks::sessions::{MOMENT, reap},
     },
+    ids::JobId,
     ledger::Reason,
     ports::{
-        jobs::{Control, How, JobState, NewJob},
+        jobs::{Control, How, JobState, NewJob, NewSearch},
         tasks::{Outcome, Written},
     },
     task::State,
@@ -129,7 +130,12 @@ pub async fn a_collection_that_a_job_needs_is_not_forgotten(lab: &Lab) {
     assert_eq!(lab.store.fail(holding, &failure(true)).await.unwrap(), Written::Done);
     cancelled(lab, &job).await;
     assert!(lab.store.forget(&job.collection.id).await.is_err());
+    let search = NewSearch { id: JobId::random(), collection: job.collection.id.clone(), spec: "a bicycle".into() };
+    lab.store.search(&search).await.unwrap();
     lab.store.remove(job.id).await.unwrap();
+    let error = lab.store.forget(&job.collection.id).await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("searched a moment ago"), "{error}");
+    lab.store.forget_searches(&[search.id]).await.unwrap();
     lab.store.forget(&job.collection.id).await.unwrap();
     assert_eq!(lab.store.collections().await.unwrap(), []);
     assert_eq!(lab.store.forget(&job.collection.id).await.unwrap(), [], "again changes nothing");
