@@ -1,10 +1,11 @@
 //! Logs and messages, on standard error, above the progress bars where there are any.
 
+use imagefleet_common::{Error, Result};
 use indicatif::MultiProgress;
 use std::{
     fmt,
     io::{self, IsTerminal, Write},
-    sync::LazyLock,
+    sync::{LazyLock, OnceLock},
 };
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
@@ -14,10 +15,12 @@ pub static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 /// Starts logging. A filter that cannot be read is reported and the default takes its place.
 pub fn start(filter: &str) {
     let parsed = EnvFilter::try_new(filter);
+    // It repeats parameters of a URL that it does not know, and with them what stands in their place.
+    let secrets = "sqlx_postgres::options=off".parse().expect("this is a directive");
     let wrong = parsed.as_ref().err().map(ToString::to_string);
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()
-        .with_env_filter(parsed.unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_env_filter(parsed.unwrap_or_else(|_| EnvFilter::new("warn")).add_directive(secrets))
         .with_ansi(colour)
         .with_writer(AboveBars)
         .init();
@@ -34,11 +37,26 @@ pub fn say(message: fmt::Arguments<'_>) {
     });
 }
 
-/// Data, on standard output. A reader that went away is no error: what is done and how it went stay the same.
+/// Why data did not reach standard output.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// Data, on standard output. A reader that went away is no error: what is done and how it went stay the same. Another
+/// failure is told by [`written`].
 pub fn print(data: fmt::Arguments<'_>) {
-    BARS.suspend(|| {
-        let _ = writeln!(io::stdout(), "{data}");
+    BARS.suspend(|| match writeln!(io::stdout(), "{data}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = UNWRITTEN.set(error);
+        }
+        _ => {}
     });
+}
+
+/// Has all data reached standard output? Permanent error where it has not.
+pub fn written() -> Result<()> {
+    match UNWRITTEN.get() {
+        Some(error) => Err(Error::permanent(format!("write to standard output: {error}"))),
+        None => Ok(()),
+    }
 }
 
 struct AboveBars;

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    match done {
+    match done.and_then(|exit| logging::written().map(|()| exit)) {
         Ok(exit) => exit.into(),
         Err(error) => {
             logging::say(format_args!("error: {error}"));

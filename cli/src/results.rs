@@ -135,7 +135,9 @@ async fn manifest(world: &World, job: JobId) -> Result<(Manifest, String)> {
 
 async fn read(objects: &dyn Objects, path: &str) -> Result<Bytes> {
     let found = read_latest(objects, path).await?;
-    found.ok_or_else(|| Error::permanent(format!("read artifact {path}: it is gone; run with --retry-dead")))
+    found.ok_or_else(|| {
+        Error::permanent(format!("read artifact {path}: it is gone; `imagefleet verify FILE --repair` makes it again"))
+    })
 }
 
 /// A file that was delivered.

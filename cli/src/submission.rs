@@ -43,7 +43,9 @@ impl Opened {
     /// A folder that holds job file, state and pictures can be moved as a whole and stays the same corpus. Elsewhere a
     /// corpus is known by its absolute path.
     fn source_identity(&self) -> Result<String> {
-        let beside = self.data.path().parent() == Some(self.object_root.as_path());
+        // However the directory is named.
+        let data = std::path::absolute(self.data.path()).permanent(|| "find the current directory".to_owned())?;
+        let beside = data.parent() == Some(self.object_root.as_path());
         match self.file.source_below(&self.object_root).filter(|_| beside) {
             Some(below) => Ok(below),
             None => Ok(format!("/{}", object_path(&self.file.source)?)),

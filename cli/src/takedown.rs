@@ -13,7 +13,7 @@ use crate::{
     world::World,
 };
 use imagefleet_common::{
-    Result,
+    Error, Result,
     ids::{CollectionId, Epoch},
     job::spec::CollectionSpec,
     ledger::Takedown,
@@ -32,7 +32,18 @@ pub struct TakenOut {
     pub is_counted: bool,
 }
 
+/// What no key is: the name of a file, say, that was pasted with what stood around it.
+fn must_be_a_key(key: &str) -> Result<()> {
+    if key.is_empty() || key.trim() != key || key.chars().any(char::is_control) {
+        return Err(Error::permanent(format!(
+            "take down {key:?}: this is no key of a picture; keys are those that results and search print"
+        )));
+    }
+    Ok(())
+}
+
 pub(crate) async fn command(global: &Global, args: TakedownArgs) -> Result<Exit> {
+    must_be_a_key(&args.key)?;
     let (_lock, world) = Site::of(global)?.take().await?;
     let (takedown, collections) = take_down(&world, &args.key, &args.why).await?;
     let is_known = collections.iter().any(|taken| taken.was_held || taken.is_counted);
@@ -61,7 +72,7 @@ pub(crate) async fn command(global: &Global, args: TakedownArgs) -> Result<Exit>
             takedown.key
         )),
         false => say(format_args!(
-            "{} is taken down; no collection holds it now, and none will (keys are those that results and search print)",
+            "warning: no collection holds {}: is it spelled as results and search print it? No collection will take in what has this key",
             takedown.key
         )),
     }
@@ -79,7 +90,8 @@ pub async fn take_down(world: &World, key: &str, why: &str) -> Result<(Takedown,
     Ok((takedown, taken))
 }
 
-async fn take_out(world: &World, collection: &CollectionSpec, key: &str) -> Result<TakenOut> {
+/// Out of one collection: its ledger, its index, what it is searched by.
+pub(crate) async fn take_out(world: &World, collection: &CollectionSpec, key: &str) -> Result<TakenOut> {
     let (index, catalog) = (world.index.as_ref(), world.catalog.as_ref());
     // Nothing may have been embedded yet.
     index.ensure(collection).await?;

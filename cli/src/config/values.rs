@@ -67,7 +67,8 @@ fn wrong(key: Key, text: &str, source: &Source, expected: &str) -> String {
 
 /// A password may stand in a URL where none belongs.
 fn is_hidden(key: Key, text: &str) -> bool {
-    key.is_secret() || text.contains('@')
+    let text = text.to_ascii_lowercase();
+    key.is_secret() || ["@", "secret", "password", "key=", "token"].iter().any(|word| text.contains(word))
 }
 
 /// A value as people may see it.
@@ -137,8 +138,8 @@ mod adapter {
 
 pub(super) fn index_url(text: &str) -> Checked<String> {
     url(text, &["http", "https"], "http://HOST:6334, the port that speaks gRPC")?;
-    match text.contains('@') {
-        true => Err(format!("a URL without a name or password; {} is a setting of its own", Key::IndexApiKey)),
+    match text.contains(['@', '?']) {
+        true => Err(format!("a URL without a name, password or query; {} is a setting of its own", Key::IndexApiKey)),
         false => Ok(text.to_owned()),
     }
 }

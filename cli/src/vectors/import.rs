@@ -4,10 +4,11 @@ use super::{COLLECTION, Origin, ROWS, Row, VECTORS, file_error, npy};
 use crate::{
     args::{Global, ImportArgs, Output},
     exit::Exit,
-    logging::print,
+    logging::{print, say},
     models::folder_of,
     site::Site,
     submission::identify,
+    takedown::take_out,
     world::World,
 };
 use imagefleet_common::{
@@ -77,23 +78,39 @@ pub(crate) async fn import(global: &Global, args: &ImportArgs) -> Result<Exit> {
     world.index.ensure(&origin.collection).await?;
     // What an import that died has left.
     world.index.delete(id, &Doomed::Shard { shard: none.shard, up_to: i64::MAX }).await?;
-    let mut rows = Rows::open(folder, dims)?;
+    let takedowns = world.catalog.takedowns(0).await?;
+    let taken: HashSet<&str> = takedowns.iter().map(|takedown| takedown.key.as_str()).collect();
+    let (mut rows, mut left_out) = (Rows::open(folder, dims)?, 0);
     for chunk in 0.. {
-        let points = rows.take(CHUNK)?;
+        let mut points = rows.take(CHUNK)?;
         if points.is_empty() {
             break;
         }
-        world.index.put(id, ChunkRef { chunk, ..none }, 0, &points).await?;
+        let read = points.len();
+        points.retain(|point| !taken.contains(point.key.as_str()));
+        left_out += (read - points.len()) as u64;
+        if !points.is_empty() {
+            world.index.put(id, ChunkRef { chunk, ..none }, 0, &points).await?;
+        }
     }
     world.index.seal(id, &[none.shard]).await?;
     let stored: u64 = world.index.counts(id, &Scope::All).await?.iter().map(|(_, count)| count).sum();
-    if stored != count {
-        return Err(Error::permanent(format!("{}: {stored} of {count} vectors are in the index", doing())));
+    if stored + left_out != count {
+        let due = count - left_out;
+        return Err(Error::permanent(format!("{}: {stored} of {due} vectors are in the index", doing())));
     }
     // On record last: where it is, all of it is there.
     world.catalog.adopt(&origin.corpus, &origin.collection).await?;
+    // Whoever took a picture down meanwhile did not see this collection.
+    for takedown in world.catalog.takedowns(takedowns.last().map_or(0, |last| last.number)).await? {
+        take_out(&world, &origin.collection, &takedown.key).await?;
+    }
+    if left_out > 0 {
+        say(format_args!("{left_out} were taken down and are left out"));
+    }
+    let found = json!({"collection": id, "vectors": stored, "dims": dims, "taken_down": left_out});
     match global.output {
-        Output::Json => print(format_args!("{:#}", json!({"collection": id, "vectors": stored, "dims": dims}))),
+        Output::Json => print(format_args!("{found:#}")),
         Output::Table => print(format_args!("{stored} vectors of {dims} numbers: collection {id}")),
     }
     Ok(Exit::Done)

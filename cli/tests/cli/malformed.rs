@@ -53,11 +53,26 @@ fn an_environment_with_any_value_wrong_is_refused_with_the_variables_name() {
     let wrong = [
         (
             "DATABASE_URL",
-            vec!["mysql://a:secret-one@b/c", "not a URL", "postgres://[::1", "postgres://a:secret-one@b:99999/c"],
+            vec![
+                "mysql://a:secret-one@b/c",
+                "not a URL",
+                "postgres://[::1",
+                "postgres://a:secret-one@b:99999/c",
+                "postgres://a:secret-one@b/c?pasword=secret-one",
+            ],
         ),
         ("BROKER_URL", vec!["http://a:secret-two@b", "amqp://", "x", "amqp://[::1", "amqp://a:secret-two@b:99999"]),
-        ("INDEX_URL", vec!["ftp://a", "a:b:c", "http://", "6334"]),
-        ("SOURCES", vec!["relative/path", "s3://", "s3://b?endpoint=x", "s3://b?path_style=perhaps"]),
+        ("INDEX_URL", vec!["ftp://a", "a:b:c", "http://", "6334", "http://a?api_key=secret-three"]),
+        (
+            "SOURCES",
+            vec![
+                "relative/path",
+                "s3://",
+                "s3://b?endpoint=x",
+                "s3://b?path_style=perhaps",
+                "s3://b?secret_key=secret-four",
+            ],
+        ),
         ("ARTIFACTS", vec!["../up", "http://a", "s3://b?colour=red", "s3://b/../up", "s3://a:secret-one@b"]),
         ("NAMESPACE", vec!["Ä", "a-b", "A", "1a;DROP TABLE job", "abcdefghijklmnopqrstuvwxyz12345"]),
         ("LEASE", vec!["0", "-1", "x", "99999999999999999999"]),
@@ -82,5 +97,5 @@ fn an_environment_with_any_value_wrong_is_refused_with_the_variables_name() {
             tried += 1;
         }
     }
-    assert!(tried >= 42, "{tried}");
+    assert!(tried >= 45, "{tried}");
 }

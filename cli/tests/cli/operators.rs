@@ -82,6 +82,7 @@ async fn a_takedown_reaches_every_collection_and_what_is_embedded_later() {
     fs::write(project.path().join("other.toml"), other).unwrap();
     assert_eq!(output(&project, &["run", "other.toml"]).0, 0);
     let [first, second] = photos("0a1", 2).try_into().unwrap();
+    assert_eq!(output(&project, &["vectors", "export", &collection(&project, "fast"), "vectors"]).0, 0);
     let taken = json(&project, &["takedown", &first.key]);
     let removed: Vec<&Value> =
         taken["collections"].as_array().unwrap().iter().map(|collection| &collection["removed"]).collect();
@@ -90,10 +91,19 @@ async fn a_takedown_reaches_every_collection_and_what_is_embedded_later() {
         assert_eq!(output(&project, &["verify", file]).0, 0, "{file}");
     }
 
+    let imported = json(&project, &["vectors", "import", "vectors", "imported"]);
+    assert_eq!((&imported["vectors"], &imported["taken_down"]), (&value!(11), &value!(1)));
+    assert_eq!(json(&project, &["takedown", &second.key])["collections"].as_array().unwrap().len(), 3);
+    assert_eq!(json(&project, &["collections", "show", "imported"])["points"], 10);
+
     let unknown = json(&project, &["takedown", "no such key"]);
     assert_eq!(unknown["collections"][0]["removed"], value!(false));
     let (_, _, stderr) = output(&project, &["takedown", "no such key"]);
-    assert!(stderr.contains("no collection holds it now, and none will"), "{stderr}");
+    assert!(stderr.contains("warning: no collection holds no such key"), "{stderr}");
+    for wrong in ["", " key", "key ", "new\nline"] {
+        let (code, _, stderr) = output(&project, &["takedown", wrong]);
+        assert!(code == 1 && stderr.contains("this is no key"), "{stderr}");
+    }
 
     let fresh = crate::project();
     run(&fresh);
@@ -104,6 +114,13 @@ async fn a_takedown_reaches_every_collection_and_what_is_embedded_later() {
     run(&fresh);
     assert!(!points(&fresh).await.contains_key(&second.key), "a takedown outlasts the collection");
     verify(&fresh);
+}
+
+/// The id of the collection that is decoded so.
+fn collection(project: &Project, decoding: &str) -> String {
+    let all = json(project, &["collections", "ls"]);
+    let found = all.as_array().unwrap().iter().find(|collection| collection["decoding"] == decoding);
+    found.unwrap_or_else(|| panic!("{all:#}"))["id"].as_str().unwrap().to_owned()
 }
 
 #[test]

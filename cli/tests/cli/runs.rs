@@ -245,3 +245,24 @@ fn one_process_at_a_time_works_in_a_data_directory() {
     drop(lock);
     assert_eq!(output(&project, &["run", "job.toml"]).0, 0);
 }
+
+#[test]
+fn a_data_directory_is_the_same_however_it_is_named() {
+    let project = project();
+    assert_eq!(output(&project, &["run", "job.toml"]).0, 0);
+    for data in [".imagefleet", "./.imagefleet", project.path().join(".imagefleet").to_str().unwrap()] {
+        let (code, _, stderr) = output(&project, &["verify", "job.toml", "--data", data]);
+        assert_eq!(code, 0, "{data}: {stderr}");
+    }
+}
+
+#[test]
+fn data_that_cannot_be_written_is_an_error() {
+    let project = project();
+    for args in [&["config", "show"][..], &["plan", "job.toml", "--output", "json"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = imagefleet(&project, args).stdout(full).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && stderr.contains("write to standard output: No space"), "{stderr}");
+    }
+}

@@ -116,8 +116,39 @@ impl Settings {
     }
 }
 
+/// What a URL may say behind its `?`. The client passes over all else, so that `sslmod=require` would be no TLS.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "hostaddr",
+    "port",
+    "user",
+    "password",
+    "dbname",
+    "application_name",
+    "options",
+    "statement-cache-capacity",
+    "ssl-mode",
+    "ssl-root-cert",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+];
+
+fn parameters(url: &str) -> impl Iterator<Item = &str> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty())
+}
+
 fn connect_options(url: &str) -> Result<PgConnectOptions> {
     let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    if let Some(unknown) = parameters(url).find(|name| !PARAMETERS.contains(name) && !name.starts_with("options[")) {
+        let known = PARAMETERS.join(", ");
+        return Err(Error::permanent(format!("the database's URL has no parameter {unknown:?}: there are {known}")));
+    }
     // A cause would repeat the URL with its password.
     PgConnectOptions::from_str(url)
         .ok()
