@@ -139,6 +139,20 @@ async fn a_queue_that_answers_nobody_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_stores_nothing_is_made_again() {
+    let settings = Settings { timeout: Duration::from_secs(1), ..shared().settings() };
+    let broker = Arc::new(Scoped::with(settings).await);
+    soon(broker.publish(&queue(), &messages(1))).await.unwrap();
+    // As after a restart that did not find what the queue had written: it is on record, and nobody keeps it.
+    let stop = format!("ra:stop_server(quorum_queues, {{'%2F_{}', node()}}).", broker.queue_name(&queue()));
+    assert_eq!(shared().rabbitmqctl(&["eval", &stop]).await.trim(), "ok");
+    let error = soon(broker.publish(&queue(), &messages(1))).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    until("it takes messages again", || async { broker.publish(&queue(), &[message(7)]).await.is_ok() }).await;
+    assert_eq!(soon(broker.receive(&queue())).await.unwrap().message.attempt, 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_is_told_of_its_own_messages_only() {
     let broker = Arc::new(Scoped::connect(shared()).await);
     let (kept, gone) = (queue(), Queue("gone.p1".into()));

@@ -3,8 +3,8 @@
 //! A call has a channel to itself. What the server returns names no message that the client could tell apart, so a call
 //! that shared its channel could be told of another's message.
 //!
-//! A queue that answers nobody, on a connection that lives, is removed and made again: what it loses is a window of the
-//! table. RabbitMQ 3.10 leaves such a queue behind where it is killed soon after the queue was made.
+//! A queue that for a while answers nobody, on a connection that lives, or stores nothing is removed and made again: what it
+//! loses is a window of the table. RabbitMQ 3.10 leaves such queues behind where it is killed soon after they were made.
 
 use super::{close, declare, failed, link::Link, server::Server};
 use futures::future::join_all;
@@ -18,7 +18,7 @@ use lapin::{
     options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeleteOptions},
 };
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -28,8 +28,8 @@ pub(super) struct Publisher {
     link: Link,
     /// Channels that no call uses. One on which anything went wrong is not among them.
     idle: Mutex<Vec<Publishing>>,
-    /// Queues that did not answer in time when they were last published to.
-    silent: Mutex<HashSet<Queue>>,
+    /// Queues that neither answered in time nor stored anything when they were last published to, and since when.
+    failing: Mutex<HashMap<Queue, Instant>>,
 }
 
 /// The server gives up asking a queue that does not answer after five seconds, and removes it then.
@@ -43,7 +43,7 @@ struct Publishing {
 
 impl Publisher {
     pub(super) fn new(server: Arc<Server>, link: Link) -> Self {
-        Self { server, link, idle: Mutex::default(), silent: Mutex::default() }
+        Self { server, link, idle: Mutex::default(), failing: Mutex::default() }
     }
 
     pub(super) fn link(&self) -> &Link {
@@ -54,31 +54,42 @@ impl Publisher {
     pub(super) async fn publish(&self, queue: &Queue, messages: &[Message]) -> Result<()> {
         let doing = || format!("publish {} messages to queue {queue}", messages.len());
         let began = Instant::now();
-        let published = self.server.in_time(doing, self.on_a_channel(queue, messages, &doing)).await;
-        if published.is_err() {
+        let stored = self.server.in_time(doing, self.on_a_channel(queue, messages, &doing)).await;
+        if !matches!(stored, Ok(true)) {
             // An operator may have deleted the queue: no channel believes any more that it is there.
             self.idle().iter_mut().for_each(|idle| idle.declared.clear());
         }
-        let is_silent = published.is_err() && began.elapsed() >= self.server.settings.timeout && self.link.is_open();
-        if self.is_silent_again(queue, is_silent) {
+        let fails = match stored {
+            Ok(stored) => !stored,
+            Err(_) => began.elapsed() >= self.server.settings.timeout && self.link.is_open(),
+        };
+        if self.fails_for_long(queue, fails.then_some(began)) {
             self.remove(queue).await;
         }
-        published
+        match stored? {
+            true => Ok(()),
+            false => Err(Error::transient(format!("{}: the server could not store a message", doing()))),
+        }
     }
 
-    /// Remembers whether a queue was silent: is this the second time in a row?
-    fn is_silent_again(&self, queue: &Queue, now: bool) -> bool {
-        let mut silent = self.silent.lock().expect("nothing panics while it holds this lock");
-        let before = silent.remove(queue);
-        if now && !before {
-            silent.insert(queue.clone());
+    /// Remembers since when a queue fails, if it does: is that longer than two exchanges may take?
+    fn fails_for_long(&self, queue: &Queue, began: Option<Instant>) -> bool {
+        let mut failing = self.failing.lock().expect("nothing panics while it holds this lock");
+        let Some(began) = began else {
+            failing.remove(queue);
+            return false;
+        };
+        let since = *failing.entry(queue.clone()).or_insert(began);
+        let is_long = since.elapsed() >= 2 * self.server.settings.timeout;
+        if is_long {
+            failing.remove(queue);
         }
-        now && before
+        is_long
     }
 
     async fn remove(&self, queue: &Queue) {
         let name = self.server.queue_name(queue);
-        let doing = || format!("remove queue {name}, which does not answer");
+        let doing = || format!("remove queue {name}, which fails");
         let removed = tokio::time::timeout(REMOVAL, async {
             let channel = self.link.channel(doing).await?;
             let removed = channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await;
@@ -86,18 +97,22 @@ impl Publisher {
             removed.map_err(|error| failed(doing(), error))
         });
         match removed.await {
-            Ok(Ok(_)) => tracing::warn!(queue = name, "a queue did not answer and was removed; it is made again"),
-            Ok(Err(error)) => tracing::warn!(%error, "a queue does not answer and could not be removed"),
+            Ok(Ok(_)) => tracing::warn!(
+                queue = name,
+                "a queue answered nobody or stored nothing and was removed; it is made again"
+            ),
+            Ok(Err(error)) => tracing::warn!(%error, "a queue fails and could not be removed"),
             Err(_) => tracing::warn!(queue = name, "neither a queue nor its removal is answered"),
         }
     }
 
-    async fn on_a_channel(&self, queue: &Queue, messages: &[Message], doing: &impl Fn() -> String) -> Result<()> {
+    /// As [`send`](Self::send), on a channel that nobody else uses.
+    async fn on_a_channel(&self, queue: &Queue, messages: &[Message], doing: &impl Fn() -> String) -> Result<bool> {
         let mut publishing = self.take(doing).await?;
         let sent = self.send(&mut publishing, queue, messages, doing).await;
         match sent {
-            Ok(()) => self.idle().push(publishing),
-            Err(_) => close(&publishing.channel).await,
+            Ok(true) => self.idle().push(publishing),
+            Ok(false) | Err(_) => close(&publishing.channel).await,
         }
         sent
     }
@@ -123,13 +138,14 @@ impl Publisher {
         Ok(Publishing { channel, declared: HashSet::new() })
     }
 
+    /// `false`: the queue could not store all of them.
     async fn send(
         &self,
         publishing: &mut Publishing,
         queue: &Queue,
         messages: &[Message],
         doing: &impl Fn() -> String,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let name = self.server.queue_name(queue);
         let Publishing { channel, declared } = publishing;
         if !declared.contains(queue) {
@@ -143,15 +159,13 @@ impl Publisher {
                 Confirmation::Ack(Some(_)) => {
                     return Err(Error::transient(format!("{}: the queue is gone, it will be made again", doing())));
                 }
-                Confirmation::Nack(_) => {
-                    return Err(Error::transient(format!("{}: the server could not store a message", doing())));
-                }
+                Confirmation::Nack(_) => return Ok(false),
                 Confirmation::NotRequested => {
                     return Err(Error::permanent(format!("{}: the server does not confirm", doing())));
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn pop(&self) -> Option<Publishing> {
