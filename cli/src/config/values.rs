@@ -90,7 +90,7 @@ fn url(text: &str, schemes: &[&str], example: &str) -> Checked<()> {
 pub(super) fn database_url(text: &str) -> Checked<()> {
     const EXAMPLE: &str = "postgres://USER:PASSWORD@HOST:5432/DATABASE";
     url(text, &["postgres", "postgresql"], EXAMPLE)?;
-    adapter::database_url(text).map_err(|_| format!("a URL as in {EXAMPLE}"))
+    adapter::database_url(text).map_err(|error| format!("a URL as in {EXAMPLE}; {error}"))
 }
 
 pub(super) fn broker_url(text: &str) -> Checked<()> {

@@ -94,6 +94,7 @@ fn an_environment_with_any_value_wrong_is_refused_with_the_variables_name() {
             assert!(!said.contains("panicked") && !said.contains("secret-"), "{name}={value}: {said}");
             assert_ne!(answer.status.code(), Some(0), "{name}={value} is taken: {said}");
             assert!(said.contains(&format!("IMAGEFLEET_{name}")), "{name}={value}: {said}");
+            assert!(!value.contains("pasword") || said.contains("sslmode"), "the parameters that there are: {said}");
             tried += 1;
         }
     }
