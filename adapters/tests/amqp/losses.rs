@@ -153,6 +153,23 @@ async fn a_queue_that_stores_nothing_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_somebody_else_is_making_stores_what_comes() {
+    let broker = Arc::new(Scoped::connect(shared()).await);
+    for round in 0..10 {
+        eight_at_once(|caller| {
+            let (broker, queue) = (Arc::clone(&broker), Queue(format!("list.p{round}{}", caller / 4)));
+            async move {
+                match caller % 4 {
+                    0 => drop(broker.receive(&queue).await.unwrap()),
+                    _ => broker.publish(&queue, &messages(1)).await.unwrap(),
+                }
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_is_told_of_its_own_messages_only() {
     let broker = Arc::new(Scoped::connect(shared()).await);
     let (kept, gone) = (queue(), Queue("gone.p1".into()));

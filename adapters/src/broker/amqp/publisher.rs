@@ -139,6 +139,9 @@ impl Publisher {
     }
 
     /// `false`: the queue could not store all of them.
+    ///
+    /// The server tells of a queue that another client is just making before the queue stores anything; so a queue that is
+    /// new to this channel is asked again.
     async fn send(
         &self,
         publishing: &mut Publishing,
@@ -146,26 +149,23 @@ impl Publisher {
         messages: &[Message],
         doing: &impl Fn() -> String,
     ) -> Result<bool> {
+        const REST: Duration = Duration::from_millis(20);
         let name = self.server.queue_name(queue);
         let Publishing { channel, declared } = publishing;
+        let mut ends_asking = Instant::now();
         if !declared.contains(queue) {
             declare(channel, &name).await.map_err(|error| failed(doing(), error))?;
             declared.insert(queue.clone());
+            ends_asking += self.server.settings.timeout / 2;
         }
-        let confirmations = join_all(messages.iter().map(|message| publish(channel, &name, message))).await;
-        for confirmation in confirmations {
-            match confirmation.map_err(|error| failed(doing(), error))? {
-                Confirmation::Ack(None) => {}
-                Confirmation::Ack(Some(_)) => {
-                    return Err(Error::transient(format!("{}: the queue is gone, it will be made again", doing())));
-                }
-                Confirmation::Nack(_) => return Ok(false),
-                Confirmation::NotRequested => {
-                    return Err(Error::permanent(format!("{}: the server does not confirm", doing())));
-                }
+        let mut left: Vec<_> = messages.iter().collect();
+        loop {
+            left = refused(channel, &name, left, doing).await?;
+            if left.is_empty() || Instant::now() >= ends_asking {
+                return Ok(left.is_empty());
             }
+            tokio::time::sleep(REST).await;
         }
-        Ok(true)
     }
 
     fn pop(&self) -> Option<Publishing> {
@@ -175,6 +175,30 @@ impl Publisher {
     fn idle(&self) -> MutexGuard<'_, Vec<Publishing>> {
         self.idle.lock().expect("nothing panics while it holds this lock")
     }
+}
+
+/// Publishes messages and returns those that the queue could not store.
+async fn refused<'a>(
+    channel: &Channel,
+    name: &str,
+    messages: Vec<&'a Message>,
+    doing: &impl Fn() -> String,
+) -> Result<Vec<&'a Message>> {
+    let confirmations = join_all(messages.iter().map(|message| publish(channel, name, message))).await;
+    let mut refused = Vec::new();
+    for (message, confirmation) in messages.into_iter().zip(confirmations) {
+        match confirmation.map_err(|error| failed(doing(), error))? {
+            Confirmation::Ack(None) => {}
+            Confirmation::Ack(Some(_)) => {
+                return Err(Error::transient(format!("{}: the queue is gone, it will be made again", doing())));
+            }
+            Confirmation::Nack(_) => refused.push(message),
+            Confirmation::NotRequested => {
+                return Err(Error::permanent(format!("{}: the server does not confirm", doing())));
+            }
+        }
+    }
+    Ok(refused)
 }
 
 async fn publish(channel: &Channel, name: &str, message: &Message) -> lapin::Result<Confirmation> {
