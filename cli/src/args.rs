@@ -1,8 +1,9 @@
 //! The command line.
 
 use clap::{Parser, Subcommand, ValueEnum};
-use imagefleet_common::{ids::TaskId, task::State, work::Kind};
-use std::path::PathBuf;
+use imagefleet_common::{filter::Filter, ids::TaskId, task::State, work::Kind};
+use imagefleet_models::Device;
+use std::{path::PathBuf, time::Duration};
 
 /// Embed a photo collection and search it by text, from one job file.
 #[derive(Debug, Parser)]
@@ -173,15 +174,16 @@ pub enum ModelsCommand {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+#[command(group(clap::ArgGroup::new("input").required(true).multiple(true)))]
 pub struct EncodeArgs {
     /// The model: a folder, or owner/name or owner/name@revision of the hub, which must have been pulled
     #[arg(long, value_name = "MODEL")]
     pub model: String,
     /// A text; may be given again
-    #[arg(long = "text", value_name = "TEXT")]
+    #[arg(long = "text", value_name = "TEXT", group = "input")]
     pub texts: Vec<String>,
     /// A picture's file; may be given again
-    #[arg(long = "image", value_name = "FILE")]
+    #[arg(long = "image", value_name = "FILE", group = "input")]
     pub images: Vec<PathBuf>,
 }
 
@@ -202,8 +204,8 @@ pub struct SearchArgs {
     pub top: u16,
     /// Which pictures may be found, as [retrieval.filter] of a job file; once for each of its keys: licence=by,cc0,
     /// licence_without=nc,nd, taken_from=2010-01-01, taken_before=2014-01-01, text=harbour,night
-    #[arg(long = "filter", value_name = "KEY=VALUE")]
-    pub filters: Vec<String>,
+    #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = filter_rule)]
+    pub filters: Vec<(String, String)>,
     /// Write a page with the pictures and open it in the browser
     #[arg(long)]
     pub open: bool,
@@ -296,8 +298,25 @@ pub enum TasksCommand {
     /// Show one task: its attempts, errors and times, and where its log is
     Show {
         /// The task's id
+        #[arg(value_parser = task)]
         task: TaskId,
     },
+}
+
+/// Of `--filter`.
+fn filter_rule(rule: &str) -> Result<(String, String), String> {
+    let (key, value) = rule.split_once('=').ok_or("expected KEY=VALUE, as in licence_without=nc,nd")?;
+    Filter::default().set(key, value).map_err(|error| error.to_string())?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn task(id: &str) -> Result<TaskId, String> {
+    id.parse().map_err(|_| "expected a task's id, as `imagefleet tasks ls JOB` prints them".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.01..=600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected a number from 0.01 to 600".to_owned())
 }
 
 fn state(name: &str) -> Result<State, String> {
@@ -375,7 +394,7 @@ pub struct BenchWorkerArgs {
     pub model: String,
     /// Where the model computes: cpu or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub device: String,
+    pub device: Device,
     /// A folder with pictures to read and decode [default: pictures drawn at random, 500 × 375 pixels]
     #[arg(long, value_name = "DIR")]
     pub pictures: Option<PathBuf>,
@@ -383,8 +402,8 @@ pub struct BenchWorkerArgs {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub max_batch: u32,
     /// Seconds for each measurement
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
-    pub seconds: f64,
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub seconds: Duration,
 }
 
 #[derive(Debug, Subcommand)]

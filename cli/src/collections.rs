@@ -98,12 +98,14 @@ async fn remove(global: &Global, site: &Site, id: &CollectionId) -> Result<Exit>
     let tasks = world.catalog.forget(id).await?;
     world.index.remove(id).await.map_err(doing)?;
     let objects = delete_artifacts(world.artifacts.as_ref(), tasks.into_iter()).await.map_err(doing)?;
-    match global.output {
-        Output::Json => print(format_args!("{:#}", json!({"id": id, "known": was_known, "artifacts": objects}))),
-        Output::Table if was_known => {
-            say(format_args!("collection {id} is removed, with {}", counted(objects, "artifact")))
-        }
-        Output::Table => say(format_args!("there is no collection {id}; see `imagefleet collections ls`")),
+    if !was_known && objects == 0 {
+        return Err(Error::permanent(format!(
+            "remove collection {id}: none of this id is on record; see `imagefleet collections ls`"
+        )));
     }
-    Ok(if was_known { Exit::Done } else { Exit::Failed })
+    match global.output {
+        Output::Json => print(format_args!("{:#}", json!({"id": id, "artifacts": objects}))),
+        Output::Table => say(format_args!("collection {id} is removed, with {}", counted(objects, "artifact"))),
+    }
+    Ok(Exit::Done)
 }

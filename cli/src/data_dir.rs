@@ -4,8 +4,9 @@ use crate::args::Global;
 use imagefleet_common::{Context, Error, Result};
 use std::{
     fs::{File, TryLockError},
-    io::{Read, Seek, Write},
+    io::{ErrorKind, Read, Seek, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// A directory that may or may not be there yet.
@@ -43,8 +44,31 @@ impl DataDir {
         self.0.join("artifacts")
     }
 
-    pub fn is_there(&self) -> bool {
-        self.store().is_file()
+    /// Has anything run in it? Permanent error where this user may not look: with SQLite that takes the right to write.
+    pub fn is_there(&self) -> Result<bool> {
+        match File::options().read(true).write(true).open(self.store()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).permanent(|| {
+                let path = self.0.display();
+                format!("open the data directory {path}, which this user must be able to read and write (or name another with --data)")
+            }),
+        }
+    }
+
+    /// Does no process work in it?
+    pub(crate) fn is_free(&self) -> Result<bool> {
+        let path = self.0.join("lock");
+        let doing = || format!("look at the lock of the data directory {}", self.0.display());
+        match File::open(&path) {
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(true),
+                Err(TryLockError::WouldBlock) => Ok(false),
+                Err(TryLockError::Error(error)) => Err(error).permanent(doing),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error).permanent(doing),
+        }
     }
 
     /// Makes the directory and takes its lock, or says who has it.
@@ -54,7 +78,7 @@ impl DataDir {
         std::fs::create_dir_all(&self.0).permanent(doing)?;
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(&path).permanent(doing)?;
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -73,4 +97,13 @@ impl DataDir {
         writeln!(file, "{}", std::process::id()).permanent(doing)?;
         Ok(Lock(file))
     }
+}
+
+/// Who only looks whether it is held has it for a moment.
+fn try_lock(file: &File) -> std::result::Result<(), TryLockError> {
+    const MOMENT: Duration = Duration::from_millis(50);
+    file.try_lock().or_else(|_| {
+        std::thread::sleep(MOMENT);
+        file.try_lock()
+    })
 }

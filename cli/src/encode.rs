@@ -41,9 +41,6 @@ enum Input {
 
 fn encode(args: &EncodeArgs) -> Result<Encoded> {
     let EncodeArgs { model, texts, images } = args;
-    if texts.is_empty() && images.is_empty() {
-        return Err(Error::permanent("encode: give a --text or an --image"));
-    }
     let model = &folder_of(model)?;
     let mut encoder = imagefleet_models::load(model, Device::Cpu)?;
     let mut vectors = Vec::new();

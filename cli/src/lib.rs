@@ -72,7 +72,7 @@ pub async fn main(args: Args) -> Result<Exit> {
         Command::Config { command: ConfigCommand::Check } => config::check(&global),
         Command::Bench { command: BenchCommand::Worker(args) } => bench::worker(&global, args).await,
         Command::Completions { shell } => shell::completions(shell),
-        Command::Man { folder } => shell::man(&folder),
+        Command::Man { folder } => shell::man(&global, &folder),
         Command::Results { command: ResultsCommand::Get { job, folder } } => results::get(&global, &job, folder).await,
         #[cfg(feature = "fleet")]
         Command::Submit(args) => fleet::submit::command(&global, args).await,

@@ -51,7 +51,7 @@ pub(crate) async fn command(global: &Global, file: &Path) -> Result<Exit> {
             let opened = Opened::read(global, file)?;
             let data = opened.data.clone();
             let job = new_job(&blocking(move || opened.submission()).await?);
-            let world = if data.is_there() { Some(World::open(&data).await?) } else { None };
+            let world = if data.is_there()? { Some(World::open(&data).await?) } else { None };
             (job, Arc::new(FsObjects::new(PathBuf::from("/"))), world)
         }
         site @ Site::Fleet(_) => {

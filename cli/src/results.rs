@@ -18,9 +18,12 @@ use imagefleet_common::{
     Context, Error, Result,
     ids::JobId,
     job::spec::{RerankSection, ResolvedJob},
-    ports::objects::{Objects, list_all, read_latest},
+    ports::{
+        jobs::TaskView,
+        objects::{Objects, list_all, read_latest},
+    },
     task::State,
-    work::Work,
+    work::{Kind, Work},
 };
 use imagefleet_retrieval::{
     report::FOLDER,
@@ -129,8 +132,31 @@ async fn manifest(world: &World, job: JobId) -> Result<(Manifest, String)> {
     let artifact =
         tasks.into_iter().find(|task| task.id == id && task.state == State::Succeeded).and_then(|task| task.artifact);
     let artifact = artifact.ok_or_else(|| Error::permanent(format!("find the results of job {job}: it has none")))?;
-    let bytes = read(world.artifacts.as_ref(), &artifact).await?;
-    Ok((Manifest::from_bytes(&bytes, &artifact)?, artifact))
+    Ok((read_manifest(world, &artifact).await?, artifact))
+}
+
+async fn read_manifest(world: &World, artifact: &str) -> Result<Manifest> {
+    Manifest::from_bytes(&read(world.artifacts.as_ref(), artifact).await?, artifact)
+}
+
+/// Of what the job's own tasks have made, what is gone.
+pub(crate) async fn lost(world: &World, tasks: &[TaskView]) -> Result<Vec<String>> {
+    let mut lost = Vec::new();
+    for task in tasks.iter().filter(|task| task.work.job().is_some() && task.state == State::Succeeded) {
+        let Some(artifact) = &task.artifact else { continue };
+        let mut paths = vec![artifact.clone()];
+        if world.artifacts.head(artifact).await?.is_some() && task.work.kind() == Kind::Finalize {
+            let folder = artifact.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let files = read_manifest(world, artifact).await?.files;
+            paths.extend(files.iter().map(|file| format!("{folder}/{file}")));
+        }
+        for path in paths {
+            if world.artifacts.head(&path).await?.is_none() {
+                lost.push(format!("{}: artifact {path} is gone", task.work.kind()));
+            }
+        }
+    }
+    Ok(lost)
 }
 
 async fn read(objects: &dyn Objects, path: &str) -> Result<Bytes> {

@@ -34,7 +34,11 @@ use imagefleet_worker::{
     pull,
     stop::{self, Stop},
 };
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// How often the job is looked at when nothing says that it changed.
 const LOOK: Duration = Duration::from_millis(200);
@@ -68,13 +72,32 @@ pub fn load(path: &Path) -> Result<Box<dyn Encoder>> {
 }
 
 pub(crate) async fn command(global: &Global, args: RunArgs) -> Result<Exit> {
+    let (exit, finished) = run_file(global, args).await?;
+    if let Some(finished) = finished {
+        finished.report(global).await?;
+    }
+    Ok(exit)
+}
+
+/// A job that succeeded, and the results that it has delivered.
+pub(crate) struct Finished {
+    world: World,
+    ended: Ended,
+    directory: PathBuf,
+    /// The same, as a path of `world.files`.
+    output: String,
+    written: usize,
+}
+
+/// Runs a job file without printing what came of it.
+pub(crate) async fn run_file(global: &Global, args: RunArgs) -> Result<(Exit, Option<Finished>)> {
     let stop = stop_on_signals("what runs is handed back")?;
     let opened = Opened::read(global, &args.file)?;
     let output = object_path(&opened.file.output)?;
     let (data, directory) = (opened.data.clone(), opened.file.output.clone());
     // Before anything is made: model and articles can still be refused.
     let submission = blocking(move || opened.submission()).await?;
-    let lock = data.lock()?;
+    let _lock = data.lock()?;
     let world = World::take_over(&data).await?.retrying();
     let run = Run {
         world: world.clone(),
@@ -89,8 +112,7 @@ pub(crate) async fn command(global: &Global, args: RunArgs) -> Result<Exit> {
     let ended = run.run(stop).await?;
     let exit = match (ended.state, ended.written) {
         (JobState::Succeeded, Some(written)) => {
-            report(global, &world, &ended, &directory, &output, written).await?;
-            Exit::Done
+            return Ok((Exit::Done, Some(Finished { world, ended, directory, output, written })));
         }
         (JobState::Blocked, _) => {
             say_blocked(&world, ended.job, &args.file).await?;
@@ -102,8 +124,7 @@ pub(crate) async fn command(global: &Global, args: RunArgs) -> Result<Exit> {
             Exit::Stopped
         }
     };
-    drop(lock);
-    Ok(exit)
+    Ok((exit, None))
 }
 
 impl Run {
@@ -134,14 +155,17 @@ impl Run {
             });
         let mut working = tokio::spawn(pull::run(worker, stop));
 
-        let watching = Watching { world: &world, job: submitted.job, accept_dead, retry_dead, stats: &stats };
+        let mut progress = Progress::new(&stats);
+        let watching = Watching { world: &world, job: submitted.job, accept_dead, retry_dead };
         let watched = tokio::select! {
-            state = watching.until_it_ends() => state,
+            state = watching.until_it_ends(&mut progress) => state,
             () = shutdown.stopped() => Ok(JobState::Running),
             ended = &mut working => return Err(worker_ended(ended)),
         };
         stopper.stop();
         working.await.map_err(|error| Error::permanent("run the worker").because(error))??;
+        // Says what was done, until the last attempt had ended.
+        drop(progress);
         coordinating.await.map_err(|error| Error::permanent("run the coordinator").because(error))?;
         let state = watched?;
         let written = match state {
@@ -157,6 +181,7 @@ async fn run_alone(world: &World, job: JobId) -> Result<()> {
     for other in world.jobs.jobs().await? {
         if other.id == job && other.paused {
             world.jobs.control(job, Control::Resume).await?;
+            say(format_args!("job {} was paused; it goes on", other.name));
         } else if other.id != job && other.state.is_active() && !other.paused {
             world.jobs.control(other.id, Control::Pause).await?;
             say(format_args!("job {} is paused; running its file again goes on with it", other.name));
@@ -198,15 +223,13 @@ struct Watching<'a> {
     job: JobId,
     accept_dead: bool,
     retry_dead: bool,
-    stats: &'a Stats,
 }
 
 impl Watching<'_> {
-    async fn until_it_ends(mut self) -> Result<JobState> {
+    async fn until_it_ends(mut self, progress: &mut Progress<'_>) -> Result<JobState> {
         let mut changed = self.world.changed.clone();
-        let mut progress = Progress::new(self.stats);
         loop {
-            match self.look(&mut progress).await {
+            match self.look(progress).await {
                 Ok(None) => {}
                 Ok(Some(state)) => return Ok(state),
                 // Coordinator and worker go on whether anyone looks or not.
@@ -300,43 +323,39 @@ pub(crate) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-async fn report(
-    global: &Global,
-    world: &World,
-    ended: &Ended,
-    directory: &Path,
-    output: &str,
-    written: usize,
-) -> Result<()> {
-    let summary = results::read_delivered(world, &format!("{output}/{SUMMARY}")).await?;
-    if global.output == Output::Json {
-        print(format_args!("{}", String::from_utf8_lossy(&summary).trim_end()));
-        return Ok(());
+impl Finished {
+    async fn report(self, global: &Global) -> Result<()> {
+        let Self { world, ended, directory, output, written } = &self;
+        let summary = results::read_delivered(world, &format!("{output}/{SUMMARY}")).await?;
+        if global.output == Output::Json {
+            print(format_args!("{}", String::from_utf8_lossy(&summary).trim_end()));
+            return Ok(());
+        }
+        let summary: Summary = serde_json::from_slice(&summary).permanent(|| format!("read {SUMMARY}"))?;
+        let pictures = &summary.pictures;
+        let mut line = format!("{} pictures seen, {} embedded", pictures.seen, pictures.embedded);
+        for (reason, count) in &pictures.rejected {
+            line += &format!(", {count} rejected({reason})");
+        }
+        for (reason, count) in &pictures.unprocessed {
+            line += &format!(", {count} unprocessed({reason})");
+        }
+        if summary.accepted_dead > 0 {
+            line += &format!("; {} left out", counted(summary.accepted_dead as usize, "dead task"));
+        }
+        print(format_args!("{line}"));
+        let encoded = ended.stats.encode.items();
+        print(format_args!("this run: {encoded} pictures encoded, {} written", counted(*written, "result file")));
+        let record: RunRecord = delivered(world, &format!("{output}/{RUN}")).await?;
+        if record.job.spec.evaluation.is_some() {
+            show_metrics(world, output, &record.job.spec).await?;
+        }
+        if record.job.spec.report.pictures > 0 {
+            print(format_args!("report: {}", directory.join(REPORT).display()));
+        }
+        print(format_args!("results: {}", directory.display()));
+        Ok(())
     }
-    let summary: Summary = serde_json::from_slice(&summary).permanent(|| format!("read {SUMMARY}"))?;
-    let pictures = &summary.pictures;
-    let mut line = format!("{} pictures seen, {} embedded", pictures.seen, pictures.embedded);
-    for (reason, count) in &pictures.rejected {
-        line += &format!(", {count} rejected({reason})");
-    }
-    for (reason, count) in &pictures.unprocessed {
-        line += &format!(", {count} unprocessed({reason})");
-    }
-    if summary.accepted_dead > 0 {
-        line += &format!("; {} left out", counted(summary.accepted_dead as usize, "dead task"));
-    }
-    print(format_args!("{line}"));
-    let encoded = ended.stats.encode.items();
-    print(format_args!("this run: {encoded} pictures encoded, {} written", counted(written, "result file")));
-    let record: RunRecord = delivered(world, &format!("{output}/{RUN}")).await?;
-    if record.job.spec.evaluation.is_some() {
-        show_metrics(world, output, &record.job.spec).await?;
-    }
-    if record.job.spec.report.pictures > 0 {
-        print(format_args!("report: {}", directory.join(REPORT).display()));
-    }
-    print(format_args!("results: {}", directory.display()));
-    Ok(())
 }
 
 /// A table for each reranker.

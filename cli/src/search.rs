@@ -19,7 +19,7 @@ use imagefleet_common::{
         index::Queries,
     },
 };
-use imagefleet_models::{Device, Vectors};
+use imagefleet_models::{Device, Vectors, checkpoint::open_checkpoint};
 use imagefleet_pictures::{processor::Processor, thumbnail::thumbnail};
 use imagefleet_retrieval::{
     report::{self, Picture, THUMBNAIL_SIDE},
@@ -40,14 +40,11 @@ pub(crate) async fn command(global: &Global, args: SearchArgs) -> Result<Exit> {
     let query = Query::of(&args)?;
     let mut filter = Filter::default();
     let mut given = BTreeSet::new();
-    for rule in &args.filters {
-        let (key, value) = rule.split_once('=').ok_or_else(|| {
-            Error::permanent(format!("filter {rule}: expected KEY=VALUE, as in licence_without=nc,nd"))
-        })?;
+    for (key, value) in &args.filters {
         filter.set(key, value)?;
         if !given.insert(key) {
             return Err(Error::permanent(format!(
-                "filter {rule}: {key} is given twice; name its values once, with commas"
+                "filter {key}={value}: {key} is given twice; name its values once, with commas"
             )));
         }
     }
@@ -92,7 +89,9 @@ impl Query {
         let here = folder_of_revision(models, &collection.revision)?;
         let model = &here.unwrap_or_else(|| PathBuf::from(&collection.model_path));
         let doing = || format!("search {} with its model {}", collection.id, model.display());
-        let revision = imagefleet_models::revision(model).map_err(|error| error.while_doing(doing()))?;
+        let revision = open_checkpoint(model).and_then(|_| imagefleet_models::revision(model)).map_err(|error| {
+            error.while_doing(format_args!("{} (IMAGEFLEET_MODELS may name this machine's copy of it)", doing()))
+        })?;
         if revision != collection.revision {
             return Err(Error::permanent(format!(
                 "{}: its files are not those that the vectors were made with; name this machine's copy of the model with IMAGEFLEET_MODELS, or run the job again, which makes a collection of the new model",

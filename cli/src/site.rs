@@ -87,7 +87,7 @@ impl Sited {
 }
 
 fn must_be_there(data: &DataDir) -> Result<&DataDir> {
-    if data.is_there() {
+    if data.is_there()? {
         return Ok(data);
     }
     let path = data.path().display();

@@ -5,6 +5,7 @@ use crate::{
     data_dir::DataDir,
     exit::Exit,
     logging::{print, say},
+    results::lost,
     run::{self, blocking},
     signals::stop_on_signals,
     site::Site,
@@ -48,25 +49,37 @@ pub struct Verified {
 
 pub(crate) async fn command(global: &Global, file: &Path, repair: bool) -> Result<Exit> {
     let site = Site::of(global)?;
-    let (job, verified) = verify_file(&site, global, file, repair).await?;
-    if verified.wrong.is_empty() || !repair {
-        return Ok(if verified.wrong.is_empty() { Exit::Done } else { Exit::Failed });
+    let (job, found) = verify_file(&site, global, file, repair).await?;
+    if found.wrong.is_empty() || !repair {
+        return Ok(show(global, job, &found, None));
     }
+    if global.output == Output::Table {
+        show(global, job, &found, None);
+    }
+    say(format_args!(
+        "{} of {} chunks are embedded again, and what comes after is done anew",
+        found.chunks_wrong.len(),
+        found.chunks
+    ));
+    // As JSON only the last word on it is printed: a run's own summary or a watcher's lines are not.
     let exit = match &site {
         Site::Here(_) => {
             let run = RunArgs { file: file.to_owned(), accept_dead: false, retry_dead: false, allow_delete: false };
-            run::command(global, run).await?
+            match global.output {
+                Output::Table => run::command(global, run).await?,
+                Output::Json => run::run_file(global, run).await?.0,
+            }
         }
-        Site::Fleet(_) => watch(site.jobs().await?.as_ref(), job, global.output, &stop_on_signals(GOES_ON)?).await?,
+        Site::Fleet(_) => watch(site.jobs().await?.as_ref(), job, Output::Table, &stop_on_signals(GOES_ON)?).await?,
     };
     if exit != Exit::Done {
         return Ok(exit);
     }
     let (_, verified) = verify_file(&site, global, file, false).await?;
-    Ok(if verified.wrong.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(show(global, job, &verified, Some(&found)))
 }
 
-/// Says what it finds. Where something is wrong, `repair` leaves the job ready to be run again.
+/// Where something is wrong, `repair` leaves the job ready to be run again.
 async fn verify_file(site: &Site, global: &Global, file: &Path, repair: bool) -> Result<(JobId, Verified)> {
     let (submission, data) = read(site, global, file).await?;
     let submitted = new_job(&submission);
@@ -92,10 +105,8 @@ async fn verify_file(site: &Site, global: &Global, file: &Path, repair: bool) ->
         world.index.ensure(&collection.ok_or_else(missing)?).await?;
     }
     let verified = verify(&world, &job).await?;
-    show(global, &job, &verified);
     if repair && !verified.wrong.is_empty() {
         world.jobs.repair(job.id, &verified.chunks_wrong).await?;
-        say(format_args!("{} of {} chunks are embedded again", verified.chunks_wrong.len(), verified.chunks));
     }
     Ok((job.id, verified))
 }
@@ -108,14 +119,14 @@ async fn read(site: &Site, global: &Global, file: &Path) -> Result<(Submission, 
     }
     let opened = Opened::read(global, file)?;
     let data = opened.data.clone();
-    if !data.is_there() {
+    if !data.is_there()? {
         let path = data.path().display();
         return Err(Error::permanent(format!("verify {}: nothing has run in {path}", file.display())));
     }
     Ok((blocking(move || opened.submission()).await?, Some(data)))
 }
 
-/// Compares ledger, artifacts and index, chunk by chunk and key by key.
+/// Compares ledger, artifacts and index, chunk by chunk and key by key, and looks for what the job has made of them.
 pub async fn verify(world: &World, job: &JobView) -> Result<Verified> {
     let mut verified = Verified::default();
     let ledger = world.catalog.ledger(job.id).await?;
@@ -142,7 +153,9 @@ pub async fn verify(world: &World, job: &JobView) -> Result<Verified> {
             }
         }
     }
-    for task in world.jobs.tasks(job.id).await?.iter().filter(|task| task.work.kind() == Kind::List) {
+    let tasks = world.jobs.tasks(job.id).await?;
+    verified.wrong.extend(lost(world, &tasks).await?);
+    for task in tasks.iter().filter(|task| task.work.kind() == Kind::List) {
         match task.state {
             State::Succeeded => {}
             State::Dead | State::Cancelled => verified.unprocessed += 1,
@@ -215,12 +228,16 @@ fn is_of(head: &PointHead, chunk: &ChunkLedger) -> bool {
     head.at == chunk.at && head.epoch == chunk.epoch
 }
 
-fn show(global: &Global, job: &JobView, verified: &Verified) {
+/// `repaired`: what was wrong before a repair.
+fn show(global: &Global, job: JobId, verified: &Verified, repaired: Option<&Verified>) -> Exit {
     let Verified { chunks, counts, unprocessed, wrong, .. } = verified;
+    let exit = if wrong.is_empty() { Exit::Done } else { Exit::Failed };
     if global.output == Output::Json {
-        let report = json!({"job": job.id, "chunks": chunks, "counts": counts, "unprocessed_chunks": unprocessed, "wrong": wrong});
+        let repaired = repaired.map(|found| json!({"chunks": found.chunks_wrong.len(), "wrong": found.wrong}));
+        let report = json!({"job": job, "chunks": chunks, "counts": counts, "unprocessed_chunks": unprocessed,
+            "wrong": wrong, "repaired": repaired});
         print(format_args!("{report:#}"));
-        return;
+        return exit;
     }
     for wrong in wrong {
         print(format_args!("{wrong}"));
@@ -235,4 +252,5 @@ fn show(global: &Global, job: &JobView, verified: &Verified) {
         "{}",
         if wrong.is_empty() { "every picture is accounted for" } else { "not every picture is accounted for" }
     ));
+    exit
 }

@@ -73,7 +73,8 @@ async fn look(jobs: &dyn Jobs, id: JobId, with_pace: bool) -> Result<(JobView, P
     Ok((job, progress, pace))
 }
 
-async fn say_ways_on(jobs: &dyn Jobs, id: JobId) -> Result<()> {
+/// How a blocked job goes on.
+pub(crate) async fn say_ways_on(jobs: &dyn Jobs, id: JobId) -> Result<()> {
     let needs_all = say_dead(jobs, id).await?;
     // Each in less than 80 columns, to be copied as a whole.
     say(format_args!("try what is dead once more, after mending its cause:"));

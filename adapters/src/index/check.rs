@@ -2,8 +2,16 @@
 
 use imagefleet_common::{
     error::{Error, Result},
+    ids::CollectionId,
     ports::index::{Point, Queries},
 };
+
+/// An index may have been lost as a whole, or replaced by an empty one.
+pub(super) fn no_collection(id: &CollectionId) -> Error {
+    Error::permanent(format!(
+        "the index has no collection {id}; `imagefleet verify FILE --repair` with a job file of it embeds its pictures again"
+    ))
+}
 
 /// How far from 1 the length of a unit vector may be.
 const UNIT_TOLERANCE: f64 = 1e-3;

@@ -73,11 +73,14 @@ impl Objects for FsObjects {
 
     async fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
         let path = checked(path)?.to_owned();
-        self.blocking(move |shared| match fs::metadata(shared.root.join(&path)) {
-            Ok(found) if found.is_file() => Ok(Some(meta_of(path, &found))),
-            Ok(_) => Ok(None),
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(io_error(format!("look at {path}"), error)),
+        self.blocking(move |shared| {
+            let file = shared.root.join(&path);
+            match fs::metadata(&file) {
+                Ok(found) if found.is_file() => Ok(Some(meta_of(path, &found))),
+                Ok(_) => Ok(None),
+                Err(error) if is_absent(&error) => Ok(None),
+                Err(error) => Err(io_error(format!("look at {}", file.display()), error)),
+            }
         })
         .await
     }
@@ -90,7 +93,8 @@ impl Objects for FsObjects {
     async fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
         let path = checked(path)?.to_owned();
         self.blocking(move |shared| {
-            shared.put(&shared.root.join(&path), &bytes).map_err(|error| io_error(format!("write {path}"), error))
+            let file = shared.root.join(&path);
+            shared.put(&file, &bytes).map_err(|error| io_error(format!("write {}", file.display()), error))
         })
         .await
     }
@@ -106,7 +110,7 @@ impl Objects for FsObjects {
             match removed {
                 // A folder is no object, so there is nothing to remove.
                 Err(error) if is_absent(&error) || error.kind() == ErrorKind::IsADirectory => Ok(()),
-                done => done.map_err(|error| io_error(format!("delete {path}"), error)),
+                done => done.map_err(|error| io_error(format!("delete {}", file.display()), error)),
             }
         })
         .await
@@ -149,9 +153,10 @@ impl Shared {
     }
 
     fn read(&self, path: &str, etag: &str, range: Range<u64>) -> Result<Bytes> {
-        let doing = || format!("read {path}");
-        let changed = || Error::changed(format!("read {path}: it is not what it was when it was listed"));
-        let file = match File::open(self.root.join(path)) {
+        let path = self.root.join(path);
+        let doing = || format!("read {}", path.display());
+        let changed = || Error::changed(format!("{}: it is not what it was when it was listed", doing()));
+        let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if is_absent(&error) => return Err(Error::changed(doing()).because(error)),
             Err(error) => return Err(io_error(doing(), error)),
@@ -163,10 +168,10 @@ impl Shared {
         let size = file.metadata().map_err(|error| io_error(doing(), error))?.len();
         let Range { start, end } = range;
         if start > end || end > size {
-            return Err(Error::permanent(format!("read {path}: bytes {start}..{end} are outside its {size} bytes")));
+            return Err(Error::permanent(format!("{}: bytes {start}..{end} are outside its {size} bytes", doing())));
         }
         let length = usize::try_from(end - start).permanent(doing)?;
-        let mut bytes = Block::new(length).transient(|| format!("read {path}: no memory for {length} bytes"))?;
+        let mut bytes = Block::new(length).transient(|| format!("{}: no memory for {length} bytes", doing()))?;
         match file.read_exact_at(bytes.as_mut(), start) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(changed()),
             read => read.map_err(|error| io_error(doing(), error))?,
@@ -211,6 +216,7 @@ pub(crate) fn io_error(doing: String, error: io::Error) -> Error {
             | ErrorKind::PermissionDenied
             | ErrorKind::IsADirectory
             | ErrorKind::NotADirectory
+            | ErrorKind::AlreadyExists
             | ErrorKind::InvalidFilename
             | ErrorKind::InvalidInput
             | ErrorKind::ReadOnlyFilesystem

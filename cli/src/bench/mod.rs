@@ -14,7 +14,7 @@ use crate::{
     run::blocking,
     table::table,
 };
-use imagefleet_common::{Context, Error, Result};
+use imagefleet_common::{Error, Result};
 use imagefleet_models::Device;
 use imagefleet_pictures::processor::Processor;
 use serde_json::json;
@@ -31,8 +31,6 @@ const AS_GOOD: f64 = 0.97;
 pub(crate) async fn worker(global: &Global, args: BenchWorkerArgs) -> Result<Exit> {
     let BenchWorkerArgs { model, device, pictures, max_batch, seconds } = args;
     let (model, folder) = (model.clone(), blocking(move || folder_of(&model)).await?);
-    let device: Device = device.parse()?;
-    let seconds = Duration::try_from_secs_f64(seconds).permanent(|| format!("measure for {seconds} seconds"))?;
     let decoders = thread::available_parallelism().map_or(1, usize::from);
     let found = measure(&folder, device, pictures, max_batch as usize, seconds, decoders).await?;
     show(global, &model, device, decoders, &found);

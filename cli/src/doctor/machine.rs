@@ -8,7 +8,11 @@ use crate::{
     run::{blocking, counted},
     world::World,
 };
-use imagefleet_common::{Result, ports::jobs::JobState};
+use imagefleet_common::{
+    Result,
+    job::spec::CollectionSpec,
+    ports::{catalog::whole_scope, jobs::JobState},
+};
 use imagefleet_models::{
     checkpoint::open_checkpoint,
     hub::{HubConfig, list},
@@ -24,7 +28,10 @@ const NOTHING: u64 = 100 << 20;
 pub(super) async fn data_directory(findings: &mut Findings, data: &DataDir) {
     let path = data.path();
     disk(findings, path);
-    if !data.is_there() {
+    let remedy = "let this user read and write there, or name another directory with --data";
+    let looked = data.is_there().and_then(|is_there| Ok((is_there, data.is_free()?)));
+    let Some((is_there, is_free)) = findings.must("data directory", remedy, looked) else { return };
+    if !is_there {
         let found = format!("{}: nothing has run there yet", path.display());
         return findings.warn("data directory", found, "run a job file, or name the directory with --data");
     }
@@ -33,14 +40,38 @@ pub(super) async fn data_directory(findings: &mut Findings, data: &DataDir) {
             findings.ok("data directory", format_args!("{}, free to be worked in", path.display()));
             drop(lock);
         }
+        Err(error) if is_free => return findings.fail("data directory", error, remedy),
         Err(error) => findings.warn("data directory", error, "reading works; what writes waits for that process"),
     }
     let remedy = "was it written by a newer imagefleet, or is the disk failing? restore it, or begin anew with --data";
     let Some(world) = findings.must("store and index", remedy, World::open(data).await) else { return };
+    if let Err(error) = collections(findings, &world).await {
+        return findings.fail("store and index", error, remedy);
+    }
     match jobs(findings, &world).await {
         Ok(jobs) => findings.ok("store and index", format_args!("open, {}", counted(jobs, "job"))),
         Err(error) => findings.fail("store and index", error, remedy),
     }
+}
+
+/// Has the index what the catalog names, and is the model there that searches and further runs need?
+async fn collections(findings: &mut Findings, world: &World) -> Result<()> {
+    for CollectionSpec { id, corpus, model_path, .. } in world.catalog.collections().await? {
+        let scope = whole_scope(world.catalog.as_ref(), &corpus).await?;
+        findings.must(
+            "collection",
+            "was the index removed or replaced? put it back, or repair it",
+            world.index.counts(&id, &scope).await,
+        );
+        if let Err(error) = open_checkpoint(Path::new(&model_path)) {
+            findings.warn(
+                "collection",
+                error.while_doing(format!("open the model of {id}")),
+                "put it back, or name this machine's copy of it with IMAGEFLEET_MODELS",
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Jobs that wait for a person.

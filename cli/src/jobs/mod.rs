@@ -15,17 +15,17 @@ use crate::{
     signals::stop_on_signals,
     site::Site,
     table::table,
-    watch::{GOES_ON, watch},
+    watch::{GOES_ON, say_ways_on, watch},
 };
 use imagefleet_common::{
     Error, Result,
-    ports::jobs::{Control, JobView, Jobs},
+    ports::jobs::{Control, JobState, JobView, Jobs},
 };
 use serde_json::{Value, json};
 
 pub(crate) async fn command(global: &Global, command: JobsCommand) -> Result<Exit> {
     let site = Site::of(global)?;
-    let (job, controls): (_, &[Control]) = match &command {
+    let (job, doing, controls): (_, _, &[Control]) = match &command {
         JobsCommand::Ls => return ls(global, site.jobs().await?.as_ref()).await,
         JobsCommand::Show { job } => return show::show(global, site.jobs().await?.as_ref(), job).await,
         JobsCommand::Watch { job } => return watch_one(global, &site, job).await,
@@ -33,21 +33,51 @@ pub(crate) async fn command(global: &Global, command: JobsCommand) -> Result<Exi
         JobsCommand::Retry { job, rejected: Some(reason) } => {
             return retry::rejected(global, &site, job, reason).await;
         }
-        JobsCommand::Retry { job, rejected: None } => (job, &[Control::RetryDead]),
-        JobsCommand::Cancel { job } => (job, &[Control::Cancel]),
-        JobsCommand::Pause { job } => (job, &[Control::Pause]),
-        JobsCommand::Resume { job, accept_dead: false } => (job, &[Control::Resume]),
-        JobsCommand::Resume { job, accept_dead: true } => (job, &[Control::AcceptDead, Control::Resume]),
+        JobsCommand::Retry { job, rejected: None } => (job, "retry", &[Control::RetryDead]),
+        JobsCommand::Cancel { job } => (job, "cancel", &[Control::Cancel]),
+        JobsCommand::Pause { job } => (job, "pause", &[Control::Pause]),
+        JobsCommand::Resume { job, accept_dead: false } => (job, "resume", &[Control::Resume]),
+        JobsCommand::Resume { job, accept_dead: true } => (job, "resume", &[Control::AcceptDead, Control::Resume]),
     };
     let jobs = site.jobs().await?;
-    let id = find(jobs.as_ref(), job).await?.id;
+    let before = find(jobs.as_ref(), job).await?;
+    must_move(&before, doing, controls)?;
+    let id = before.id;
     for control in controls {
         jobs.control(id, *control).await?;
     }
     // What can follow at once does: in a data directory no coordinator may be running.
     jobs.advance().await?;
-    tell(global, &find(jobs.as_ref(), &id.to_string()).await?);
+    let after = find(jobs.as_ref(), &id.to_string()).await?;
+    tell(global, &after);
+    if after.state == JobState::Blocked && controls == [Control::Resume] {
+        say_ways_on(jobs.as_ref(), id).await?;
+    }
+    say_who_runs(&site, &after)?;
     Ok(Exit::Done)
+}
+
+/// An ended job does not move. One that is cancelled already is as whoever cancels it wants it.
+fn must_move(job: &JobView, doing: &str, controls: &[Control]) -> Result<()> {
+    let has_ended = matches!(job.state, JobState::Cancelling | JobState::Cancelled | JobState::Succeeded);
+    if !has_ended || (controls == [Control::Cancel] && job.state != JobState::Succeeded) {
+        return Ok(());
+    }
+    let JobView { name, id, state, .. } = job;
+    Err(Error::permanent(format!(
+        "{doing} job {name} {id}: it is over ({state}); to have it done again, give its file once more"
+    )))
+}
+
+/// In a data directory a job goes on with the process that runs its file, and there may be none.
+fn say_who_runs(site: &Site, job: &JobView) -> Result<()> {
+    match site {
+        Site::Here(data) if job.state.is_active() && !job.paused && data.is_free()? => {
+            say(format_args!("nothing runs in {}: imagefleet run FILE goes on with it", data.path().display()));
+        }
+        Site::Here(_) | Site::Fleet(_) => {}
+    }
+    Ok(())
 }
 
 /// Says how a job stands after something was done to it.
@@ -72,7 +102,10 @@ async fn watch_one(global: &Global, site: &Site, wanted: &str) -> Result<Exit> {
         Ok((jobs, id))
     });
     match found.await? {
-        Some((jobs, id)) => watch(jobs.as_ref(), id, global.output, &stop).await,
+        Some((jobs, id)) => {
+            say_who_runs(site, &find(jobs.as_ref(), &id.to_string()).await?)?;
+            watch(jobs.as_ref(), id, global.output, &stop).await
+        }
         None => Ok(Exit::Stopped),
     }
 }

@@ -1,6 +1,6 @@
 //! `imagefleet jobs retry JOB --rejected REASON`
 
-use super::{find, tell};
+use super::{find, say_who_runs, tell};
 use crate::{args::Global, exit::Exit, logging::say, run::counted, site::Site};
 use imagefleet_common::{Error, Result, ledger::Reason, work::ChunkRef};
 
@@ -16,7 +16,7 @@ pub(super) async fn rejected(global: &Global, site: &Site, wanted: &str, reason:
     if reason == Reason::Takedown {
         return Err(Error::permanent("retry pictures that were taken down: a takedown is for good"));
     }
-    let (_lock, world) = site.take().await?;
+    let (lock, world) = site.take().await?;
     let job = find(world.jobs.as_ref(), wanted).await?;
     let (mut chunks, mut pictures) = (Vec::<ChunkRef>::new(), 0);
     for chunk in world.catalog.ledger(job.id).await? {
@@ -36,9 +36,9 @@ pub(super) async fn rejected(global: &Global, site: &Site, wanted: &str, reason:
         counted(usize::try_from(pictures).unwrap_or(usize::MAX), "picture"),
         if chunks.len() == 1 { "is" } else { "are" },
     ));
-    if let Site::Here(_) = site {
-        say(format_args!("run its file to do it: imagefleet run FILE"));
-    }
-    tell(global, &find(world.jobs.as_ref(), &job.id.to_string()).await?);
+    let after = find(world.jobs.as_ref(), &job.id.to_string()).await?;
+    tell(global, &after);
+    drop(lock);
+    say_who_runs(site, &after)?;
     Ok(Exit::Done)
 }

@@ -7,7 +7,10 @@ use imagefleet_tests::{
     project::Project,
 };
 use serde_json::{Value, json as value};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 fn run(project: &Project) {
     let (code, _, stderr) = output(project, &["run", "job.toml"]);
@@ -134,9 +137,9 @@ fn a_takedown_does_not_wait_for_a_run_but_says_which_process_works() {
 }
 
 /// Files below a folder.
-fn files(folder: &Path) -> usize {
+fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn a_removed_job_leaves_its_vectors_and_a_removed_collection_leaves_nothing() {
     let id = job_id(&project);
     let collection = json(&project, &["collections", "ls"])[0]["id"].as_str().unwrap().to_owned();
     let artifacts = project.path().join(".imagefleet/artifacts/tasks");
-    let before = files(&artifacts);
+    let before = files(&artifacts).len();
 
     let (code, _, stderr) = output(&project, &["collections", "rm", &collection]);
     assert!(code == 1 && stderr.contains("jobs need it: test"), "{stderr}");
@@ -158,7 +161,7 @@ fn a_removed_job_leaves_its_vectors_and_a_removed_collection_leaves_nothing() {
     assert_eq!(removed["id"], value!(id));
     let gone = removed["artifacts"].as_u64().unwrap() as usize;
     assert!(gone >= 3, "{removed}");
-    assert_eq!(files(&artifacts), before - gone);
+    assert_eq!(files(&artifacts).len(), before - gone);
     assert_eq!(json(&project, &["jobs", "ls"]), value!([]));
     assert_eq!(output(&project, &["jobs", "rm", &id]).0, 1, "it is gone");
     assert_eq!(found(&project).len(), 12);
@@ -221,9 +224,56 @@ fn a_blocked_job_goes_on_without_what_is_dead_when_it_is_resumed_so() {
     let project = project();
     fs::write(project.corpus().join("images/0a2.zip"), "no zip").unwrap();
     assert_eq!(output(&project, &["run", "job.toml"]).0, 3);
-    assert_eq!(json(&project, &["jobs", "resume", "test"])["state"], "blocked");
-    assert_eq!(json(&project, &["jobs", "resume", "test", "--accept-dead"])["state"], "running");
+    let (code, stdout, stderr) = output(&project, &["jobs", "resume", "test", "--output", "json"]);
+    assert!(code == 0 && stdout.contains("blocked") && stderr.contains("--accept-dead"), "{stdout}{stderr}");
+    let (_, _, stderr) = output(&project, &["jobs", "resume", "test", "--accept-dead"]);
+    assert!(stderr.contains(": running") && stderr.contains("nothing runs in ./.imagefleet"), "{stderr}");
     assert_eq!(json(&project, &["jobs", "pause", "test"])["paused"], true);
+    let (code, _, stderr) = output(&project, &["run", "job.toml", "--accept-dead"]);
+    assert!(code == 0 && stderr.contains("job test was paused; it goes on"), "{stderr}");
+}
+
+#[test]
+fn a_job_that_is_over_is_not_moved() {
+    let project = project();
+    run(&project);
+    for control in ["cancel", "pause", "resume", "retry"] {
+        let (code, _, stderr) = output(&project, &["jobs", control, "test"]);
+        assert!(code == 1 && stderr.contains("it is over (succeeded)"), "{control}: {stderr}");
+    }
+    fs::write(project.corpus().join("images/0a2.zip"), "no zip").unwrap();
+    assert_eq!(output(&project, &["run", "job.toml"]).0, 3);
+    for _ in 0..2 {
+        assert_eq!(json(&project, &["jobs", "cancel", "test"])["state"], "cancelled", "whether it was or not");
+    }
+    let (code, _, stderr) = output(&project, &["jobs", "resume", "test", "--accept-dead"]);
+    assert!(code == 1 && stderr.contains("it is over (cancelled)"), "{stderr}");
+}
+
+#[test]
+fn results_and_an_index_that_were_lost_are_made_again() {
+    let project = project();
+    run(&project);
+    let folder = project.path().join(".imagefleet");
+    for lost in ["manifest.json", "candidates.jsonl", "inference_results.json"] {
+        for file in files(&folder.join("artifacts")).iter().filter(|file| file.ends_with(lost)) {
+            fs::remove_file(file).unwrap();
+        }
+        let (code, stdout, _) = output(&project, &["verify", "job.toml"]);
+        assert!(code == 1 && stdout.contains("is gone"), "{lost}: {stdout}");
+        let repaired = json(&project, &["verify", "job.toml", "--repair"]);
+        assert_eq!((&repaired["wrong"], &repaired["repaired"]["chunks"]), (&value!([]), &value!(0)), "{lost}");
+    }
+    fs::remove_dir_all(project.out()).unwrap();
+    assert_eq!(output(&project, &["results", "get", "test", "out"]).0, 0);
+
+    fs::remove_dir_all(folder.join("index")).unwrap();
+    let (code, _, stderr) = output(&project, &["search", "a title"]);
+    assert!(code == 1 && stderr.contains("verify FILE --repair"), "{stderr}");
+    let (code, stdout, _) = output(&project, &["doctor"]);
+    assert!(code == 1 && stdout.contains("fail  collection"), "{stdout}");
+    assert_eq!(json(&project, &["verify", "job.toml", "--repair"])["repaired"]["chunks"], 1);
+    assert_eq!(found(&project).len(), 12);
 }
 
 #[test]

@@ -50,7 +50,8 @@ fn encode_names_what_it_cannot_take() {
         assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
         stderr
     };
-    assert!(refused(&["encode", "--model", &model]).contains("--text or an --image"));
+    let (code, _, stderr) = output(&project, &["encode", "--model", &model]);
+    assert!(code == 2 && stderr.contains("--text <TEXT>|--image <FILE>"), "{stderr}");
     assert!(refused(&["encode", "--model", "gone", "--text", "x"]).contains("gone"));
     assert!(refused(&["encode", "--model", &model, "--image", "job.toml"]).contains("job.toml: unknown"));
     assert!(refused(&["encode", "--model", &model, "--image", "none.jpg"]).contains("none.jpg"));

@@ -7,6 +7,7 @@
 
 mod removal;
 
+use super::super::check::no_collection;
 use imagefleet_common::{
     attribution::Attribution,
     error::{Error, Result},
@@ -144,7 +145,8 @@ impl Database {
             0 => {}
             other => {
                 return Err(Error::permanent(format!(
-                    "its schema is version {other}, this program knows {SCHEMA_VERSION}"
+                    "its schema is version {other}, this imagefleet knows {SCHEMA_VERSION}: install the one that wrote it, or \
+                     remove the index and embed again with `imagefleet verify FILE --repair`"
                 )));
             }
         }
@@ -200,7 +202,7 @@ impl Database {
             .fetch_optional(&self.readers)
             .await
             .map_err(failed("read a collection"))?
-            .ok_or_else(|| Error::permanent(format!("there is no collection {id}")))?;
+            .ok_or_else(|| no_collection(id))?;
         let storage = serde_json::from_str(row.get("storage"))
             .map_err(|error| Error::permanent(format!("read the settings of collection {id}")).because(error))?;
         let found = Arc::new(Collection { id: row.get("id"), dims: row.get::<i64, _>("dims") as usize, storage });

@@ -1,6 +1,7 @@
 //! Collections: made once, known by their settings, put in service under aliases.
 
 use super::{
+    super::check::no_collection,
     QdrantIndex,
     fields::INDEXED,
     status::{confirmed, failed},
@@ -110,7 +111,7 @@ impl QdrantIndex {
         }
         let name = self.name(&id.0);
         let info = self.info(&name).await?;
-        let info = info.ok_or_else(|| Error::permanent(format!("there is no collection {id}")))?;
+        let info = info.ok_or_else(|| no_collection(id))?;
         Ok(self.remember(id, storage::read(&name, info)?))
     }
 

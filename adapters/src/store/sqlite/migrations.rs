@@ -19,7 +19,10 @@ pub(super) async fn run(writer: &SqlitePool) -> Done<()> {
     let seen: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut *tx).await?.try_get(0)?;
     let seen = usize::try_from(seen).unwrap_or(usize::MAX);
     if seen > SCRIPTS.len() {
-        return Err(Error::permanent(format!("a newer imagefleet wrote it (tables version {seen})")).into());
+        return Err(Error::permanent(format!(
+            "a newer imagefleet wrote it (tables version {seen}): install that one, or begin anew elsewhere with --data"
+        ))
+        .into());
     }
     for script in &SCRIPTS[seen..] {
         sqlx::raw_sql(*script).execute(&mut *tx).await?;
