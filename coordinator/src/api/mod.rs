@@ -5,6 +5,7 @@
 //! keeps nothing, so that any of several may be asked.
 
 mod auth;
+mod connections;
 mod health;
 mod jobs;
 mod listings;
@@ -21,6 +22,7 @@ use axum::{
     response::IntoResponse,
     routing::{MethodRouter, get, post},
 };
+use connections::Bounded;
 use imagefleet_common::{Context, Result, ports::jobs::Control};
 use refusal::Refusal;
 use std::{future::Future, sync::Arc, time::Duration};
@@ -123,11 +125,15 @@ pub fn router(api: Api) -> Router {
         .with_state(shared)
 }
 
-/// Answers until `shutdown` ends, and then what was asked before that. Permanent error where the listener fails.
+/// Answers until `shutdown` ends, and then what was asked before that. Connections are bounded in number, and ended where
+/// they keep the server waiting for a minute. Permanent error where the listener fails.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await.permanent(|| "serve HTTP".to_owned())
+    axum::serve(Bounded::new(listener), router)
+        .with_graceful_shutdown(shutdown)
+        .await
+        .permanent(|| "serve HTTP".to_owned())
 }
