@@ -6,6 +6,7 @@
 //!   message, held by a receiver, idle again (`consumer`). A queue has as many as receivers wait and messages are held,
 //!   and for a moment ([`Settings::linger`]) those that were just needed (`line`).
 //! - Nothing is rejected or dead-lettered: a message is acknowledged, or handed back for anyone to take.
+//! - A queue that the server cannot serve takes no other along (`trial`), and is made again.
 //! - A channel that is lost takes its deliveries along: they come again, and settling them does nothing.
 
 mod consumer;
@@ -13,6 +14,7 @@ mod line;
 mod link;
 mod publisher;
 mod server;
+mod trial;
 
 use async_trait::async_trait;
 use imagefleet_common::{
@@ -22,7 +24,7 @@ use imagefleet_common::{
 };
 use lapin::{
     Channel, ErrorKind,
-    options::QueueDeclareOptions,
+    options::{QueueDeclareOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable},
 };
 use line::{Line, Settlement};
@@ -209,12 +211,36 @@ async fn declare(channel: &Channel, name: &str) -> lapin::Result<lapin::Queue> {
     channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await
 }
 
+/// Removes a queue that fails. The server gives up asking one that does not answer after five seconds, and removes it
+/// then.
+async fn remove(name: &str, channel: impl Future<Output = Result<Channel>>) {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let removed = tokio::time::timeout(PATIENCE, async {
+        let channel = channel.await?;
+        let removed = channel.queue_delete(name.into(), QueueDeleteOptions::default()).await;
+        close(&channel).await;
+        removed.map_err(|error| failed(format!("remove queue {name}, which fails"), error))
+    });
+    match removed.await {
+        Ok(Ok(_)) => {
+            tracing::warn!(queue = name, "a queue that answered nobody or stored nothing was removed; it is made again")
+        }
+        Ok(Err(error)) => tracing::warn!(%error, "a queue fails and could not be removed"),
+        Err(_) => tracing::warn!(queue = name, "neither a queue nor its removal is answered"),
+    }
+}
+
 /// Closes a channel before it is dropped: closing it by dropping would race with the server's own closing of it, which
 /// the client answers by ending the connection.
 async fn close(channel: &Channel) {
     if let Err(error) = channel.close(200, "OK".into()).await {
         tracing::debug!(%error, "a channel was closed already");
     }
+}
+
+/// Did the server end the connection over a fault of its own?
+fn is_internal(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(end) if end.get_id() == 541)
 }
 
 /// Says whether trying again may help: not where the server refuses the user, the virtual host or the queue as declared.

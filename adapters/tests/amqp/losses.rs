@@ -143,13 +143,57 @@ async fn a_queue_that_stores_nothing_is_made_again() {
     let settings = Settings { timeout: Duration::from_secs(1), ..shared().settings() };
     let broker = Arc::new(Scoped::with(settings).await);
     soon(broker.publish(&queue(), &messages(1))).await.unwrap();
-    // As after a restart that did not find what the queue had written: it is on record, and nobody keeps it.
-    let stop = format!("ra:stop_server(quorum_queues, {{'%2F_{}', node()}}).", broker.queue_name(&queue()));
-    assert_eq!(shared().rabbitmqctl(&["eval", &stop]).await.trim(), "ok");
+    nobody_keeps(&broker, &queue()).await;
     let error = soon(broker.publish(&queue(), &messages(1))).await.unwrap_err();
     assert!(error.is_transient(), "{error}");
     until("it takes messages again", || async { broker.publish(&queue(), &[message(7)]).await.is_ok() }).await;
     assert_eq!(soon(broker.receive(&queue())).await.unwrap().message.attempt, 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_nobody_keeps_takes_no_other_along_and_is_made_again_though_nobody_publishes_to_it() {
+    let settings = Settings { timeout: Duration::from_secs(3), ..shared().settings() };
+    let broker = Arc::new(Scoped::with(settings).await);
+    let sound = Queue("seal.p1".into());
+    for queue in [&queue(), &sound] {
+        assert_eq!(soon(broker.depth(queue)).await.unwrap(), 0);
+    }
+    nobody_keeps(&broker, &queue()).await;
+    let receivers = eight_waiting(&broker);
+    // Without its connection being ended it is there for a while, settled once, and does not come again.
+    until("a message is held for a while", || async {
+        broker.publish(&sound, &messages(1)).await.unwrap();
+        let held = broker.receive(&sound).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        broker.ack(&held).await.unwrap();
+        broker.depth(&sound).await.unwrap() == 0
+    })
+    .await;
+    let name = broker.queue_name(&queue());
+    until("all wait again", || async { shared().prefetches(&name).await == [1; 8] }).await;
+    let many: Vec<_> = (0..8).map(message).collect();
+    soon(broker.publish(&queue(), &many)).await.unwrap();
+    let received: BTreeSet<u32> = soon(receivers).await.unwrap().into_iter().collect();
+    assert_eq!(received.len(), 8);
+}
+
+/// Eight receivers of the queue, and what they got.
+fn eight_waiting(broker: &Arc<Scoped>) -> tokio::task::JoinHandle<Vec<u32>> {
+    let broker = Arc::clone(broker);
+    tokio::spawn(eight_at_once(move |_| {
+        let broker = Arc::clone(&broker);
+        async move {
+            let delivery = broker.receive(&queue()).await.unwrap();
+            broker.ack(&delivery).await.unwrap();
+            delivery.message.attempt
+        }
+    }))
+}
+
+/// As after a restart that did not find what the queue had written: it is on record, and nobody keeps it.
+async fn nobody_keeps(broker: &Scoped, queue: &Queue) {
+    let stop = format!("ra:stop_server(quorum_queues, {{'%2F_{}', node()}}).", broker.queue_name(queue));
+    assert_eq!(shared().rabbitmqctl(&["eval", &stop]).await.trim(), "ok");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,10 +4,11 @@
 //! channel that ends at any of these points is opened anew while receivers wait.
 
 use super::{
-    close, declare, failed,
+    close, declare, failed, is_internal,
     line::{Line, Settlement, Withdrawn},
     link::Link,
     server::{Backoff, Server},
+    trial,
 };
 use futures::StreamExt;
 use imagefleet_common::{error::Result, ports::broker::Message};
@@ -30,7 +31,7 @@ pub(super) async fn run(line: Arc<Line>, server: Arc<Server>, link: Arc<Link>) {
             return;
         }
         let opened = Instant::now();
-        match Consumer::open(&line, &server, &link).await {
+        match open(&line, &server, &link).await {
             Ok(consumer) => {
                 if let End::Left = consumer.serve().await {
                     return;
@@ -46,6 +47,14 @@ pub(super) async fn run(line: Arc<Line>, server: Arc<Server>, link: Arc<Link>) {
         }
         backoff.rest().await;
     }
+}
+
+/// What the server broke off the last time is tried alone first.
+async fn open(line: &Arc<Line>, server: &Server, link: &Link) -> Result<Consumer> {
+    if line.is_suspect() {
+        trial::stand(line, server).await?;
+    }
+    Consumer::open(line, server, link).await
 }
 
 struct Consumer {
@@ -69,7 +78,12 @@ impl Consumer {
         server
             .in_time(doing, async {
                 let channel = link.channel(doing).await?;
-                let deliveries = consume(&channel, &line.name).await.map_err(|error| failed(doing(), error))?;
+                let deliveries = consume(&channel, &line.name).await.map_err(|error| {
+                    if is_internal(&error) {
+                        line.suspect();
+                    }
+                    failed(doing(), error)
+                })?;
                 Ok(Self {
                     line: Arc::clone(line),
                     channel,
@@ -204,7 +218,7 @@ impl Consumer {
 }
 
 /// Connects a channel to the queue, in the order that matters: the prefetch holds for consumers made after it.
-async fn consume(channel: &Channel, name: &str) -> lapin::Result<lapin::Consumer> {
+pub(super) async fn consume(channel: &Channel, name: &str) -> lapin::Result<lapin::Consumer> {
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     declare(channel, name).await?;
     channel.basic_consume(name.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default()).await

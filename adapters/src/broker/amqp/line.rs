@@ -49,6 +49,14 @@ struct State {
     held: HashMap<u64, oneshot::Sender<Settle>>,
     /// When a receiver last stopped waiting.
     left: Instant,
+    suspicion: Option<Suspicion>,
+}
+
+/// The server broke off who consumed this queue, or another one on the same connection.
+#[derive(Default)]
+struct Suspicion {
+    /// It was this one: since then.
+    failing: Option<Instant>,
 }
 
 struct Offer {
@@ -74,8 +82,14 @@ pub(super) enum Withdrawn {
 
 impl Line {
     pub(super) fn new(queue: Queue, name: String, linger: Duration) -> Self {
-        let state =
-            State { waiting: 0, consumers: 0, offers: VecDeque::new(), held: HashMap::new(), left: Instant::now() };
+        let state = State {
+            waiting: 0,
+            consumers: 0,
+            offers: VecDeque::new(),
+            held: HashMap::new(),
+            left: Instant::now(),
+            suspicion: None,
+        };
         Self { queue, name, linger, state: Mutex::new(state), offered: Notify::new() }
     }
 
@@ -158,6 +172,23 @@ impl Line {
         let leaves = state.free() > state.waiting;
         state.consumers -= usize::from(leaves);
         leaves
+    }
+
+    pub(super) fn suspect(&self) {
+        self.state().suspicion.get_or_insert_default();
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        self.state().suspicion.is_some()
+    }
+
+    /// It fails alone, now and since what is returned.
+    pub(super) fn failing_since(&self, now: Instant) -> Instant {
+        *self.state().suspicion.get_or_insert_default().failing.get_or_insert(now)
+    }
+
+    pub(super) fn acquit(&self) {
+        self.state().suspicion = None;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -6,7 +6,7 @@
 //! A queue that for a while answers nobody, on a connection that lives, or stores nothing is removed and made again: what it
 //! loses is a window of the table. RabbitMQ 3.10 leaves such queues behind where it is killed soon after they were made.
 
-use super::{close, declare, failed, link::Link, server::Server};
+use super::{close, declare, failed, link::Link, remove, server::Server};
 use futures::future::join_all;
 use imagefleet_common::{
     error::{Error, Result},
@@ -15,7 +15,7 @@ use imagefleet_common::{
 };
 use lapin::{
     BasicProperties, Channel, Confirmation,
-    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeleteOptions},
+    options::{BasicPublishOptions, ConfirmSelectOptions},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -32,8 +32,8 @@ pub(super) struct Publisher {
     failing: Mutex<HashMap<Queue, Instant>>,
 }
 
-/// The server gives up asking a queue that does not answer after five seconds, and removes it then.
-const REMOVAL: Duration = Duration::from_secs(20);
+/// In milliseconds, while another client makes the queue: far more than that takes, and nothing to those who wait for others.
+const NEW_QUEUE_RESTS: [u64; 6] = [10, 20, 50, 100, 200, 400];
 
 struct Publishing {
     channel: Channel,
@@ -89,21 +89,7 @@ impl Publisher {
 
     async fn remove(&self, queue: &Queue) {
         let name = self.server.queue_name(queue);
-        let doing = || format!("remove queue {name}, which fails");
-        let removed = tokio::time::timeout(REMOVAL, async {
-            let channel = self.link.channel(doing).await?;
-            let removed = channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await;
-            close(&channel).await;
-            removed.map_err(|error| failed(doing(), error))
-        });
-        match removed.await {
-            Ok(Ok(_)) => tracing::warn!(
-                queue = name,
-                "a queue answered nobody or stored nothing and was removed; it is made again"
-            ),
-            Ok(Err(error)) => tracing::warn!(%error, "a queue fails and could not be removed"),
-            Err(_) => tracing::warn!(queue = name, "neither a queue nor its removal is answered"),
-        }
+        remove(&name, self.link.channel(|| format!("remove queue {name}, which fails"))).await;
     }
 
     /// As [`send`](Self::send), on a channel that nobody else uses.
@@ -149,23 +135,20 @@ impl Publisher {
         messages: &[Message],
         doing: &impl Fn() -> String,
     ) -> Result<bool> {
-        const REST: Duration = Duration::from_millis(20);
         let name = self.server.queue_name(queue);
         let Publishing { channel, declared } = publishing;
-        let mut ends_asking = Instant::now();
-        if !declared.contains(queue) {
+        let is_new = !declared.contains(queue);
+        if is_new {
             declare(channel, &name).await.map_err(|error| failed(doing(), error))?;
             declared.insert(queue.clone());
-            ends_asking += self.server.settings.timeout / 2;
         }
-        let mut left: Vec<_> = messages.iter().collect();
-        loop {
+        let mut left = refused(channel, &name, messages.iter().collect(), doing).await?;
+        let mut rests = NEW_QUEUE_RESTS.iter().filter(|_| is_new);
+        while let (false, Some(rest)) = (left.is_empty(), rests.next()) {
+            tokio::time::sleep(Duration::from_millis(*rest)).await;
             left = refused(channel, &name, left, doing).await?;
-            if left.is_empty() || Instant::now() >= ends_asking {
-                return Ok(left.is_empty());
-            }
-            tokio::time::sleep(REST).await;
         }
+        Ok(left.is_empty())
     }
 
     fn pop(&self) -> Option<Publishing> {

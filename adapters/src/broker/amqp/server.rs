@@ -17,6 +17,8 @@ use std::{fmt, io, time::Duration};
 
 pub(super) struct Server {
     pub(super) settings: Settings,
+    /// Held by the one queue that is tried alone.
+    pub(super) trials: tokio::sync::Mutex<()>,
     uri: AMQPUri,
     tls: OwnedTLSConfig,
 }
@@ -50,7 +52,7 @@ impl Server {
                 .permanent(|| format!("read the broker's certificate authorities {}", path.display()))
         });
         let tls = OwnedTLSConfig { identity: None, cert_chain: authorities.transpose()? };
-        Ok(Self { settings, uri, tls })
+        Ok(Self { settings, trials: tokio::sync::Mutex::default(), uri, tls })
     }
 
     pub(super) fn queue_name(&self, queue: &Queue) -> String {
