@@ -176,7 +176,7 @@ async fn takedowns_and_removals_wait_for_ends_that_are_under_way() {
     run(&mut other, "BEGIN; SELECT 1 FROM task FOR UPDATE".into()).await;
     let mut end = tokio::spawn({
         let store = store.clone();
-        async move { store.hand_back(holding, Duration::ZERO).await.unwrap() }
+        async move { store.hand_back(holding, Duration::ZERO, None).await.unwrap() }
     });
     assert!(waits(&mut end).await, "its row is locked");
     let point =

@@ -321,7 +321,7 @@ async fn latency(tasks: u32, rate: u32, slots: u32) {
         tokio::spawn(async move {
             // Counted from before the call: the commit lies within it.
             ready.lock().unwrap().insert(holding.task, Instant::now());
-            let (Written::Done | Written::Stale) = store.hand_back(holding, Duration::ZERO).await.unwrap();
+            let (Written::Done | Written::Stale) = store.hand_back(holding, Duration::ZERO, None).await.unwrap();
         });
     }
     tokio::time::sleep(Duration::from_secs(3)).await;

@@ -25,8 +25,8 @@ pub struct Attempt {
 /// What a task's code says at its end.
 pub enum Done {
     Ended(Outcome),
-    /// Look again after this long; a slot is never held to wait.
-    NotYet(Duration),
+    /// Look again after this long; a slot is never held to wait. Without a reason the worker itself was told to stop.
+    NotYet(Duration, Option<String>),
 }
 
 impl Attempt {
@@ -63,7 +63,7 @@ impl Attempt {
             let stopped = self.stop.clone();
             let end = tokio::select! {
                 end = AssertUnwindSafe(tasks::execute(worker, self)).catch_unwind() => end.unwrap_or_else(panicked),
-                () = stopped.stopped() => Ok(Done::NotYet(Duration::ZERO)),
+                () = stopped.stopped() => Ok(Done::NotYet(Duration::ZERO, None)),
             };
             events::attempt_ended(&worker.ends, kind, &end);
             self.write_end(worker, kind, end).await;
@@ -83,7 +83,9 @@ impl Attempt {
                 }
                 written
             }
-            Ok(Done::NotYet(delay)) => self.persist("hand back", || tasks.hand_back(self.holding(), delay)).await,
+            Ok(Done::NotYet(delay, why)) => {
+                self.persist("hand back", || tasks.hand_back(self.holding(), delay, why.as_deref())).await
+            }
             Err(error) if error.next() == Next::Relist && kind == Kind::Embed => {
                 self.succeed_or_fail(worker, &Outcome::Superseded { detail: error.to_string() }).await
             }

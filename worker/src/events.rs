@@ -58,8 +58,8 @@ pub(crate) fn attempt_ended(ends: &Ends, kind: Kind, end: &Result<Done>) {
             tracing::debug!(%kind, "succeeded");
             End::Succeeded
         }
-        Ok(Done::NotYet(delay)) => {
-            tracing::debug!(%kind, ?delay, "handed back");
+        Ok(Done::NotYet(delay, why)) => {
+            tracing::debug!(%kind, ?delay, why, "handed back");
             End::HandedBack
         }
         Err(error) => {

@@ -98,7 +98,7 @@ forward!(Tasks, "tasks" {
     fn stands_at(holding: Holding, ordinal: Option<u64>) -> Written;
     fn succeed(holding: Holding, outcome: &Outcome) -> Written;
     fn fail(holding: Holding, failure: &Failure) -> Written;
-    fn hand_back(holding: Holding, delay: Duration) -> Written;
+    fn hand_back(holding: Holding, delay: Duration, why: Option<&str>) -> Written;
     fn embed_again(seal: Holding, chunk: ChunkRef) -> bool;
     fn counts() -> Vec<(Kind, State, u64)>;
     fn sessions() -> Vec<SessionView>;

@@ -224,8 +224,8 @@ pub trait Tasks: Send + Sync {
 
     async fn fail(&self, holding: Holding, failure: &Failure) -> Result<Written>;
 
-    /// Not a failure: drained, unneeded, or to be looked at again after `delay`.
-    async fn hand_back(&self, holding: Holding, delay: Duration) -> Result<Written>;
+    /// Not a failure: drained, unneeded, or to be looked at again after `delay`; for people, `why` that is.
+    async fn hand_back(&self, holding: Holding, delay: Duration, why: Option<&str>) -> Result<Written>;
 
     /// Opens the succeeded embed task of a chunk once more, because the index holds fewer of its points than the
     /// ledger names. `false` when that was done before since a person last retried it.

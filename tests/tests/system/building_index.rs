@@ -1,10 +1,13 @@
 //! An index that is not ready when the last picture is embedded.
 
-use imagefleet_common::{ports::jobs::JobState, work::Kind};
+use imagefleet::world::World;
+use imagefleet_common::{
+    ports::jobs::{JobState, TaskView},
+    work::Kind,
+};
 use imagefleet_tests::{
     building::Building,
     corpus::{photos, write_yfcc_shard},
-    points::newest_job,
     project::Project,
     running::start,
 };
@@ -13,16 +16,31 @@ use std::time::Duration;
 
 const LOOK: Duration = Duration::from_millis(100);
 
+async fn seal(world: &World) -> Option<TaskView> {
+    let job = world.jobs.jobs().await.unwrap().pop()?;
+    let tasks = world.jobs.tasks(job.id).await.unwrap();
+    tasks.into_iter().find(|task| task.work.kind() == Kind::Seal)
+}
+
+/// Until it says that it waits for the index.
+async fn says_what_it_waits_for(world: World) {
+    let waits = |seal: TaskView| seal.error.is_some_and(|said| said.starts_with("waits: the index says"));
+    while !seal(&world).await.is_some_and(waits) {
+        tokio::time::sleep(LOOK / 10).await;
+    }
+}
+
 /// Attempts of the seal of a run over this index.
 async fn sealed(index: &Building, settings: fn(&mut Settings)) -> u32 {
     let project = Project::new("yfcc", 12);
     write_yfcc_shard(&project.corpus(), "0a1", &photos("0a1", 12));
-    let ended = start(&project, index, |run| run.worker = settings).await.end().await;
-    assert_eq!(ended.state, JobState::Succeeded);
-    let (world, job) = newest_job(&project).await;
-    let tasks = world.jobs.tasks(job.id).await.unwrap();
-    let seal = tasks.into_iter().find(|task| task.work.kind() == Kind::Seal).unwrap();
-    assert_eq!((seal.failures, seal.crashes), (0, 0), "to wait is no failure");
+    let running = start(&project, index, |run| run.worker = settings).await;
+    let world = World::open(&project.data()).await.unwrap();
+    let said = tokio::spawn(says_what_it_waits_for(world.clone()));
+    assert_eq!(running.end().await.state, JobState::Succeeded);
+    assert!(said.is_finished(), "nobody could see what it waited for");
+    let seal = seal(&world).await.unwrap();
+    assert_eq!((seal.failures, seal.crashes, seal.error), (0, 0, None), "to wait is no failure");
     seal.attempt
 }
 

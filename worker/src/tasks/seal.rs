@@ -36,26 +36,30 @@ pub(super) async fn run(worker: &Worker, attempt: &Attempt, job: JobId) -> Resul
     worker.ports.index.ensure(&collection).await?;
     // Whoever begins to write from here on has a newer epoch, and is none of this seal's business.
     let up_to = worker.ports.catalog.last_epoch().await?;
-    if let Some(wait) = must_wait(worker, job).await? {
-        return Ok(Done::NotYet(wait));
+    if let Some((wait, why)) = must_wait(worker, job).await? {
+        return Ok(not_yet(wait, why));
     }
     let ledger = worker.ports.catalog.ledger(job).await?;
     let shards = worker.ports.catalog.job_shards(job).await?;
     sweep_removed(worker, attempt, &collection, up_to).await?;
     let numbers: Vec<i64> = shards.iter().map(|shard| shard.number).collect();
     if reconcile(worker, attempt, &collection, &ledger, &numbers, up_to).await? == Reconciled::EmbeddingAgain {
-        return Ok(Done::NotYet(LOOK_AGAIN));
+        return Ok(not_yet(LOOK_AGAIN, "chunks are embedded again of which the index does not hold all".to_owned()));
     }
     attempt.lease.check()?;
     if let Sealed::Building(state) = worker.ports.index.seal(&collection.id, &numbers).await? {
         let waited = waited(worker, &view).await?;
         if waited < worker.settings.building_limit {
-            return Ok(Done::NotYet(worker.settings.building_look));
+            return Ok(not_yet(worker.settings.building_look, format!("the index says {state}")));
         }
         let collection = &collection.id;
         tracing::warn!(%collection, state, ?waited, "the index is not ready; the job goes on with it as it is");
     }
     Ok(Done::Ended(Outcome::Finished { artifact: None }))
+}
+
+fn not_yet(wait: Duration, why: String) -> Done {
+    Done::NotYet(wait, Some(format!("waits: {why}")))
 }
 
 /// Time since the last of the job's chunks was embedded, or since the job began where it had none to embed. Read from the
@@ -70,18 +74,19 @@ async fn waited(worker: &Worker, job: &JobView) -> Result<Duration> {
 
 /// Attempts may still write, also into chunks that were cut anew since; those of a lost session may for a lease and an
 /// upsert's time. And a chunk may be embedding or its shard listing again.
-async fn must_wait(worker: &Worker, job: JobId) -> Result<Option<Duration>> {
+async fn must_wait(worker: &Worker, job: JobId) -> Result<Option<(Duration, String)>> {
     let writers = worker.ports.catalog.writers(job).await?;
     let progress = worker.ports.jobs.progress(job).await?;
     let mut adding = progress.tasks.iter().filter(|(kind, state, _)| kind.stage() == Stage::Embed && state.is_open());
     if writers.running > 0 || adding.next().is_some() {
-        return Ok(Some(LOOK_AGAIN));
+        return Ok(Some((LOOK_AGAIN, "of its shards something is listed or embedded still".to_owned())));
     }
     let Some(lost_at) = writers.lost_at else { return Ok(None) };
     let settings = &worker.settings;
     let quiet_at = lost_at + (settings.lease + settings.upsert_timeout).as_millis() as i64;
     let left = quiet_at - worker.ports.tasks.now().await?;
-    Ok((left > 0).then(|| Duration::from_millis(left as u64)))
+    let why = || "a worker was lost, and what it wrote last may still arrive in the index".to_owned();
+    Ok((left > 0).then(|| (Duration::from_millis(left as u64), why())))
 }
 
 /// Shards that are gone from the corpus leave the index; searches have left them out since they were removed.

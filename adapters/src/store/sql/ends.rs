@@ -46,8 +46,11 @@ pub(super) async fn while_held(
 pub(super) enum End {
     Succeeded(Outcome),
     Failed(Failure),
-    /// To be looked at again after this long.
-    HandedBack(Duration),
+    /// To be looked at again after this long, and why.
+    HandedBack {
+        delay: Duration,
+        why: Option<String>,
+    },
 }
 
 impl End {
@@ -56,7 +59,7 @@ impl End {
         match self {
             Self::Succeeded(Outcome::Finished { .. } | Outcome::Embedded(Embedded { rest: None, .. }))
             | Self::Failed(_)
-            | Self::HandedBack(_) => Lock::Rows,
+            | Self::HandedBack { .. } => Lock::Rows,
             Self::Succeeded(Outcome::Listed(_) | Outcome::Embedded(_) | Outcome::Superseded { .. }) => Lock::Structure,
         }
     }
@@ -110,7 +113,10 @@ async fn end_one<'a>(
             let (permanent, retry_after) = (*permanent, *retry_after);
             Event::Failed { holder, permanent, retry_after, now: conn.now().await?, jitter: rand::random() }
         }
-        End::HandedBack(delay) => {
+        End::HandedBack { delay, why } => {
+            if let Some(why) = why {
+                explain(conn, row, why).await?;
+            }
             // Whoever names a time looks again then: that tells nobody anything.
             if delay.is_zero() {
                 attempts::note(conn, row.id, AttemptEnd::HandedBack, None).await?;
@@ -175,7 +181,7 @@ pub(super) async fn corpus(conn: &mut Conn, row: &TaskRow) -> Done<String> {
     query("SELECT corpus FROM task WHERE id = $1").bind(row.id).fetch_one(conn).await?.get("corpus")
 }
 
-/// Keeps the last error's message, for people.
+/// Keeps the last error's message, or why the task waits, for people.
 pub(super) async fn explain(conn: &mut Conn, row: &TaskRow, message: &str) -> Done<()> {
     query("UPDATE task SET error = $1 WHERE id = $2").bind(message).bind(row.id).execute(conn).await?;
     Ok(())

@@ -149,8 +149,8 @@ impl<D: Database> Tasks for Store<D> {
         self.end(Ending { holding, end: End::Failed(failure.clone()) }).await
     }
 
-    async fn hand_back(&self, holding: Holding, delay: Duration) -> Result<Written> {
-        self.end(Ending { holding, end: End::HandedBack(delay) }).await
+    async fn hand_back(&self, holding: Holding, delay: Duration, why: Option<&str>) -> Result<Written> {
+        self.end(Ending { holding, end: End::HandedBack { delay, why: why.map(str::to_owned) } }).await
     }
 
     async fn embed_again(&self, seal: Holding, chunk: ChunkRef) -> Result<bool> {

@@ -125,7 +125,7 @@ pub async fn cancelling_waits_for_what_only_this_job_runs(lab: &Lab) {
     assert_eq!(lab.advance(&first).await, []);
     assert_eq!(lab.job_state(&first).await, JobState::Cancelling);
     assert_eq!(lab.store.beat(lab.session).await.unwrap().unneeded, [own]);
-    assert_eq!(lab.store.hand_back(own, Duration::ZERO).await.unwrap(), Written::Done);
+    assert_eq!(lab.store.hand_back(own, Duration::ZERO, None).await.unwrap(), Written::Done);
     assert_eq!(lab.advance(&first).await, [Step::Cancelled], "the other still runs, for the second job");
     lab.succeed(shared, Outcome::Listed(listing("etag", vec![]))).await;
 }

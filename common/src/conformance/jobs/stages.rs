@@ -200,6 +200,6 @@ pub async fn progress_counts_tasks_shards_and_pictures(lab: &Lab) {
     ];
     assert_eq!(progress.tasks, tasks);
     let holding = lab.take(&job, &job.list(2)).await;
-    assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Done);
+    assert_eq!(lab.store.hand_back(holding, Duration::ZERO, None).await.unwrap(), Written::Done);
     assert_eq!(Jobs::progress(&*lab.store, job.id).await.unwrap(), progress);
 }

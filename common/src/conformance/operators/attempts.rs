@@ -38,7 +38,7 @@ pub async fn attempts_that_did_not_succeed_are_kept_with_how_they_ended(lab: &La
     assert_eq!(lab.store.fail(holding, &failed).await.unwrap(), Written::Done);
     assert_eq!(lab.store.fail(holding, &failed).await.unwrap(), Written::Stale);
     let holding = lab.take(&job, &work).await;
-    assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Done);
+    assert_eq!(lab.store.hand_back(holding, Duration::ZERO, None).await.unwrap(), Written::Done);
     lab.list(&job, 1, listing("etag", vec![cut(0)])).await;
     let after = lab.store.now().await.unwrap();
 
@@ -56,7 +56,7 @@ pub async fn attempts_that_did_not_succeed_are_kept_with_how_they_ended(lab: &La
 pub async fn an_attempt_that_only_waited_leaves_nothing(lab: &Lab) {
     let (job, work) = listing_job(lab).await;
     let holding = lab.take(&job, &work).await;
-    assert_eq!(lab.store.hand_back(holding, HOUR).await.unwrap(), Written::Done);
+    assert_eq!(lab.store.hand_back(holding, HOUR, None).await.unwrap(), Written::Done);
     assert_eq!(kept(lab, &work).await, []);
     assert!(detail(lab, &work).await.run_after > lab.store.now().await.unwrap());
 }
@@ -65,7 +65,7 @@ pub async fn the_last_attempts_are_kept(lab: &Lab) {
     let (job, work) = listing_job(lab).await;
     for _ in 0..ATTEMPTS_KEPT + 2 {
         let holding = lab.take(&job, &work).await;
-        assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Done);
+        assert_eq!(lab.store.hand_back(holding, Duration::ZERO, None).await.unwrap(), Written::Done);
     }
     let numbers: Vec<u32> = kept(lab, &work).await.into_iter().map(|(attempt, _)| attempt).collect();
     assert_eq!(numbers, (3..=ATTEMPTS_KEPT + 2).collect::<Vec<_>>());

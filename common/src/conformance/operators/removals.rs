@@ -62,7 +62,7 @@ pub async fn a_job_that_has_not_ended_is_not_removed(lab: &Lab) {
     lab.store.control(job.id, Control::Cancel).await.unwrap();
     lab.advance(&job).await;
     refuses("cancelling").await;
-    assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Done);
+    assert_eq!(lab.store.hand_back(holding, Duration::ZERO, None).await.unwrap(), Written::Done);
     lab.advance(&job).await;
     lab.store.remove(job.id).await.unwrap();
     assert!(!exists(lab, &job.list(1)).await, "nobody needs it, and it left nothing");
@@ -155,7 +155,7 @@ pub async fn a_collection_into_which_an_attempt_writes_is_not_forgotten(lab: &La
     }
     let error = lab.store.forget(&first.collection.id).await.unwrap_err();
     assert!(!error.is_permanent() && error.to_string().contains("still runs"), "{error}");
-    assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Done);
+    assert_eq!(lab.store.hand_back(holding, Duration::ZERO, None).await.unwrap(), Written::Done);
     lab.store.forget(&first.collection.id).await.unwrap();
 }
 

@@ -44,7 +44,7 @@ pub async fn what_is_claimed_and_ended_at_once_is_each_written_whole(lab: &Lab) 
         async move {
             match block {
                 0 => store.fail(holding, &failure(false)).await.unwrap(),
-                1 => store.hand_back(holding, Duration::ZERO).await.unwrap(),
+                1 => store.hand_back(holding, Duration::ZERO, None).await.unwrap(),
                 _ => {
                     let artifact = Some(format!("of block {block}"));
                     store.succeed(holding, &Outcome::Finished { artifact }).await.unwrap()
@@ -102,7 +102,7 @@ pub async fn a_message_of_another_attempt_changes_nothing(lab: &Lab) {
     let work = job.list(1);
     let old = lab.message(&job, &work).await;
     let holding = lab.take(&job, &work).await;
-    assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Done);
+    assert_eq!(lab.store.hand_back(holding, Duration::ZERO, None).await.unwrap(), Written::Done);
     let before = lab.view(&job, &work).await;
     let early = Message { attempt: old.attempt + 2, ..old };
     for message in [old, early] {
@@ -156,7 +156,7 @@ pub async fn every_embed_claim_draws_a_larger_epoch(lab: &Lab) {
         assert!(claimed.epoch > last);
         last = claimed.epoch;
         assert_eq!(lab.ledger(&job).await[usize::try_from(number).unwrap()].epoch, last);
-        assert_eq!(lab.store.hand_back(claimed.holding, Duration::ZERO).await.unwrap(), Written::Done);
+        assert_eq!(lab.store.hand_back(claimed.holding, Duration::ZERO, None).await.unwrap(), Written::Done);
     }
 }
 
@@ -171,7 +171,7 @@ pub async fn a_claim_does_not_ask_for_a_mark_and_clears_it(lab: &Lab) {
     assert_eq!(mark(10).await.unwrap(), [lab.message(&job, &job.list(2)).await]);
     let unmarked = lab.take(&job, &job.list(3)).await;
     for holding in [holding, unmarked] {
-        assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Done);
+        assert_eq!(lab.store.hand_back(holding, Duration::ZERO, None).await.unwrap(), Written::Done);
     }
     assert_eq!(mark(10).await.unwrap().len(), 1);
 }

@@ -91,7 +91,7 @@ pub async fn who_handed_back_or_lives_did_not_die(lab: &Lab) {
     }
     for _ in 0..2 {
         let (handed, _) = run(lab, &job, &work, Some(1)).await;
-        assert_eq!(lab.store.hand_back(handed.holding, Duration::ZERO).await.unwrap(), Written::Done);
+        assert_eq!(lab.store.hand_back(handed.holding, Duration::ZERO, None).await.unwrap(), Written::Done);
     }
     for _ in 0..2 {
         let (_, closed) = run(lab, &job, &work, Some(2)).await;

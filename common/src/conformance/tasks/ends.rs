@@ -26,7 +26,7 @@ async fn one_chunk(lab: &Lab) -> (NewJob, Work) {
 pub async fn a_stale_holder_writes_nothing(lab: &Lab) {
     let (job, work) = one_chunk(lab).await;
     let old = lab.take(&job, &work).await;
-    assert_eq!(lab.store.hand_back(old, Duration::ZERO).await.unwrap(), Written::Done);
+    assert_eq!(lab.store.hand_back(old, Duration::ZERO, None).await.unwrap(), Written::Done);
     let now = lab.take(&job, &work).await;
     let Holder { attempt, session } = now.holder;
     let other = open_session(&lab.store, HOUR).await;
@@ -44,7 +44,7 @@ pub async fn a_stale_holder_writes_nothing(lab: &Lab) {
         }
         assert_eq!(Tasks::progress(&*lab.store, holding, 5).await.unwrap(), Written::Stale);
         assert_eq!(lab.store.fail(holding, &failure(true)).await.unwrap(), Written::Stale);
-        assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Stale);
+        assert_eq!(lab.store.hand_back(holding, Duration::ZERO, None).await.unwrap(), Written::Stale);
         assert_eq!((lab.view(&job, &work).await, lab.ledger(&job).await), before);
     }
     assert_eq!(Tasks::progress(&*lab.store, now, 5).await.unwrap(), Written::Done);
@@ -122,12 +122,15 @@ pub async fn a_hand_back_counts_as_nothing(lab: &Lab) {
     let (job, work) = one_chunk(lab).await;
     for _ in 0..5 {
         let holding = lab.take(&job, &work).await;
-        assert_eq!(lab.store.hand_back(holding, Duration::ZERO).await.unwrap(), Written::Done);
+        assert_eq!(lab.store.hand_back(holding, Duration::ZERO, None).await.unwrap(), Written::Done);
     }
     let task = lab.view(&job, &work).await;
     assert_eq!((task.state, task.failures, task.crashes), (State::Ready, 0, 0));
     let holding = lab.take(&job, &work).await;
-    assert_eq!(lab.store.hand_back(holding, HOUR).await.unwrap(), Written::Done);
+    assert_eq!(lab.store.hand_back(holding, Duration::ZERO, Some("waits: for others")).await.unwrap(), Written::Done);
+    assert_eq!(lab.view(&job, &work).await.error.as_deref(), Some("waits: for others"));
+    let holding = lab.take(&job, &work).await;
+    assert_eq!(lab.store.hand_back(holding, HOUR, None).await.unwrap(), Written::Done);
     waits(lab, &job, &work).await;
 }
 
@@ -142,7 +145,7 @@ pub async fn what_no_job_wants_is_cancelled_at_its_end(lab: &Lab) {
     assert_eq!(lab.store.fail(one, &failure(false)).await.unwrap(), Written::Done);
     assert_eq!(lab.state(&first, &first.list(1)).await, State::Ready);
     lab.store.control(second.id, Control::Cancel).await.unwrap();
-    assert_eq!(lab.store.hand_back(two, Duration::ZERO).await.unwrap(), Written::Done);
+    assert_eq!(lab.store.hand_back(two, Duration::ZERO, None).await.unwrap(), Written::Done);
     for shard in [1, 2] {
         assert_eq!(lab.state(&first, &first.list(shard)).await, State::Cancelled);
     }

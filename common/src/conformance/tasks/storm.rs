@@ -167,7 +167,7 @@ impl Actor {
     async fn end(&mut self, claimed: Claimed) {
         let holding = claimed.holding;
         let written = match self.random.random_range(0..100) {
-            0..5 => self.store.hand_back(holding, Duration::ZERO).await,
+            0..5 => self.store.hand_back(holding, Duration::ZERO, None).await,
             5..12 => self.store.fail(holding, &failure(false)).await,
             // Held until its session ends.
             12..15 => return,
