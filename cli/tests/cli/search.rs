@@ -119,14 +119,26 @@ fn two_runs_of_the_same_have_the_same_results_and_a_diff_says_why_others_do_not(
         filtered.contains("inference_results.json") && filtered.contains("job.spec.retrieval.filter.licence"),
         "{filtered}"
     );
-    let (code, changed, _) = output(&project, &["diff", "one", "four", "--output", "json"]);
-    assert_eq!(code, 1);
-    let changed: Value = serde_json::from_str(&changed).unwrap();
-    let causes: Vec<&str> =
-        changed["causes"].as_array().unwrap().iter().map(|cause| cause["what"].as_str().unwrap()).collect();
-    assert_eq!(causes, ["corpus.shards.images/0a1.zip.listing", "corpus.shards.images/0a1.zip.version"]);
-    let results: Vec<&str> = changed["results"].as_array().unwrap().iter().map(|file| file.as_str().unwrap()).collect();
-    assert!(results.contains(&"ledger.jsonl"), "{results:?}");
+    let differ = |left: &str, right: &str| {
+        let (code, differences, _) = output(&project, &["diff", left, right, "--output", "json"]);
+        assert_eq!(code, 1);
+        let differences: Value = serde_json::from_str(&differences).unwrap();
+        assert!(differences["results"].as_array().unwrap().contains(&"ledger.jsonl".into()), "{differences:#}");
+        let causes = differences["causes"].as_array().unwrap().iter();
+        causes.map(|cause| cause["what"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let changed = differ("one", "four");
+    assert_eq!(changed, ["corpus.shards.images/0a1.zip.listing", "corpus.shards.images/0a1.zip.version"]);
+
+    assert_eq!(output(&project, &["takedown", &more[3].key]).0, 0);
+    run(&project, "five", "");
+    assert_eq!(differ("four", "five"), ["corpus.taken_down"]);
+    fs::write(project.corpus().join("images/0a2.zip"), "no zip").unwrap();
+    let text = fs::read_to_string(project.job_file()).unwrap().replace("\"five\"", "\"six\"");
+    fs::write(project.job_file(), text).unwrap();
+    assert_eq!(output(&project, &["run", "job.toml"]).0, 3);
+    assert_eq!(output(&project, &["run", "job.toml", "--accept-dead"]).0, 0);
+    assert!(differ("five", "six").contains(&"job.accepted_dead".to_owned()));
     let (code, _, said) = output(&project, &["diff", "one", "nowhere"]);
     assert!(code == 1 && said.contains("nowhere"), "{said}");
 }

@@ -43,6 +43,9 @@ pub struct JobRecord {
     pub articles: String,
     /// SHA-256 of each reranker's head, where it has one.
     pub heads: Vec<Option<String>>,
+    /// Tasks that failed for good and were gone on without.
+    #[serde(default)]
+    pub accepted_dead: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +66,9 @@ pub struct CorpusRecord {
     pub source: String,
     /// By path.
     pub shards: Vec<ShardRecord>,
+    /// Pictures of them that were taken down.
+    #[serde(default)]
+    pub taken_down: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

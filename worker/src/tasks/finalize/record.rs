@@ -5,7 +5,7 @@ use crate::machine::this_machine;
 use imagefleet_common::{
     Result,
     ids::Millis,
-    ledger::Spent,
+    ledger::{Reason, Spent},
     ports::{catalog::ChunkLedger, jobs::TaskView},
     task::State,
     work::{Kind, Stage},
@@ -26,6 +26,8 @@ impl Finalize<'_> {
         };
         let mut shards: Vec<ShardRecord> = self.shards.iter().map(record).collect();
         shards.sort_by(|a, b| a.path.cmp(&b.path));
+        let counts = self.ledger.iter().filter_map(|chunk| chunk.counts.as_ref());
+        let taken_down = counts.filter_map(|counts| counts.rejected.get(&Reason::Takedown)).sum();
         let workers: BTreeSet<&String> = self.of_this_job().filter_map(|task| task.worker.as_ref()).collect();
         Ok(RunRecord {
             imagefleet: self.worker.settings.binary.clone(),
@@ -35,6 +37,7 @@ impl Finalize<'_> {
                 spec: self.resolved.spec.clone(),
                 articles: self.resolved.articles.clone(),
                 heads: self.resolved.heads.clone(),
+                accepted_dead: self.dead(),
             },
             model: ModelRecord {
                 name: self.resolved.spec.model.files.name().to_owned(),
@@ -44,7 +47,7 @@ impl Finalize<'_> {
                 preprocessing: self.collection.preprocessing.clone(),
                 dims: self.collection.dims,
             },
-            corpus: CorpusRecord { id: corpus.id.0, source: corpus.source, shards },
+            corpus: CorpusRecord { id: corpus.id.0, source: corpus.source, shards, taken_down },
             collection: self.collection.id.0.clone(),
             storage: self.collection.storage.clone(),
             machine: this_machine(),
