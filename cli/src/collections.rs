@@ -98,7 +98,7 @@ async fn remove(global: &Global, site: &Site, id: &CollectionId) -> Result<Exit>
     let tasks = world.catalog.forget(id).await?;
     world.index.remove(id).await.map_err(doing)?;
     let objects = delete_artifacts(world.artifacts.as_ref(), tasks.into_iter()).await.map_err(doing)?;
-    if !was_known && objects == 0 {
+    if !was_known {
         return Err(Error::permanent(format!(
             "remove collection {id}: none of this id is on record; see `imagefleet collections ls`"
         )));

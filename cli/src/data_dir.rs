@@ -46,29 +46,26 @@ impl DataDir {
 
     /// Has anything run in it? Permanent error where this user may not look: with SQLite that takes the right to write.
     pub fn is_there(&self) -> Result<bool> {
-        match File::options().read(true).write(true).open(self.store()) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error).permanent(|| {
-                let path = self.0.display();
-                format!("open the data directory {path}, which this user must be able to read and write (or name another with --data)")
-            }),
+        let doing = || {
+            let path = self.0.display();
+            format!(
+                "open the data directory {path}, where this user must be able to read and write (or name another with --data)"
+            )
+        };
+        if !self.store().try_exists().permanent(doing)? {
+            return Ok(false);
+        }
+        // Not the database: SQLite's locks are the process's, and closing any descriptor of the file ends them.
+        match File::options().write(true).open(self.0.join("lock")) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error).permanent(doing),
+            _ => Ok(true),
         }
     }
 
-    /// Does no process work in it?
-    pub(crate) fn is_free(&self) -> Result<bool> {
-        let path = self.0.join("lock");
-        let doing = || format!("look at the lock of the data directory {}", self.0.display());
-        match File::open(&path) {
-            Ok(file) => match file.try_lock_shared() {
-                Ok(()) => Ok(true),
-                Err(TryLockError::WouldBlock) => Ok(false),
-                Err(TryLockError::Error(error)) => Err(error).permanent(doing),
-            },
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(error).permanent(doing),
-        }
+    /// Does a process work in it, as far as this one may see?
+    pub(crate) fn is_in_use(&self) -> bool {
+        File::open(self.0.join("lock"))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Makes the directory and takes its lock, or says who has it.
@@ -102,8 +99,11 @@ impl DataDir {
 /// Who only looks whether it is held has it for a moment.
 fn try_lock(file: &File) -> std::result::Result<(), TryLockError> {
     const MOMENT: Duration = Duration::from_millis(50);
-    file.try_lock().or_else(|_| {
-        std::thread::sleep(MOMENT);
-        file.try_lock()
-    })
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            std::thread::sleep(MOMENT);
+            file.try_lock()
+        }
+        tried => tried,
+    }
 }

@@ -127,16 +127,11 @@ async fn sweep_report(files: &dyn Objects, directory: &str, manifest: &Manifest)
 
 /// What a succeeded job wrote, and the artifact that says so.
 async fn manifest(world: &World, job: JobId) -> Result<(Manifest, String)> {
-    let id = Work::Finalize { job }.id();
-    let tasks = world.jobs.tasks(job).await?;
-    let artifact =
-        tasks.into_iter().find(|task| task.id == id && task.state == State::Succeeded).and_then(|task| task.artifact);
+    let task = world.jobs.task(Work::Finalize { job }.id()).await?.map(|found| found.task);
+    let artifact = task.filter(|task| task.state == State::Succeeded).and_then(|task| task.artifact);
     let artifact = artifact.ok_or_else(|| Error::permanent(format!("find the results of job {job}: it has none")))?;
-    Ok((read_manifest(world, &artifact).await?, artifact))
-}
-
-async fn read_manifest(world: &World, artifact: &str) -> Result<Manifest> {
-    Manifest::from_bytes(&read(world.artifacts.as_ref(), artifact).await?, artifact)
+    let bytes = read(world.artifacts.as_ref(), &artifact).await?;
+    Ok((Manifest::from_bytes(&bytes, &artifact)?, artifact))
 }
 
 /// Of what the job's own tasks have made, what is gone.
@@ -144,15 +139,20 @@ pub(crate) async fn lost(world: &World, tasks: &[TaskView]) -> Result<Vec<String
     let mut lost = Vec::new();
     for task in tasks.iter().filter(|task| task.work.job().is_some() && task.state == State::Succeeded) {
         let Some(artifact) = &task.artifact else { continue };
+        let kind = task.work.kind();
         let mut paths = vec![artifact.clone()];
-        if world.artifacts.head(artifact).await?.is_some() && task.work.kind() == Kind::Finalize {
+        if kind == Kind::Finalize
+            && let Some(bytes) = read_latest(world.artifacts.as_ref(), artifact).await?
+        {
             let folder = artifact.rsplit_once('/').map_or("", |(folder, _)| folder);
-            let files = read_manifest(world, artifact).await?.files;
-            paths.extend(files.iter().map(|file| format!("{folder}/{file}")));
+            match Manifest::from_bytes(&bytes, artifact) {
+                Ok(manifest) => paths.extend(manifest.files.iter().map(|file| format!("{folder}/{file}"))),
+                Err(error) => lost.push(format!("{kind}: {error}")),
+            }
         }
         for path in paths {
             if world.artifacts.head(&path).await?.is_none() {
-                lost.push(format!("{}: artifact {path} is gone", task.work.kind()));
+                lost.push(format!("{kind}: artifact {path} is gone"));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     args::{Global, Output, RunArgs},
+    data_dir::Lock,
     exit::Exit,
     logging::{print, say},
     progress::Progress,
@@ -15,7 +16,6 @@ use imagefleet_common::{
     ids::JobId,
     job::spec::{CollectionSpec, JobSpec, RerankSection},
     ports::jobs::{Control, How, JobState, JobView, Jobs},
-    task::State,
 };
 use imagefleet_coordinator::{
     plan::shards_of,
@@ -87,6 +87,8 @@ pub(crate) struct Finished {
     /// The same, as a path of `world.files`.
     output: String,
     written: usize,
+    /// Nobody else works on the results before they are told of.
+    _lock: Lock,
 }
 
 /// Runs a job file without printing what came of it.
@@ -97,7 +99,7 @@ pub(crate) async fn run_file(global: &Global, args: RunArgs) -> Result<(Exit, Op
     let (data, directory) = (opened.data.clone(), opened.file.output.clone());
     // Before anything is made: model and articles can still be refused.
     let submission = blocking(move || opened.submission()).await?;
-    let _lock = data.lock()?;
+    let lock = data.lock()?;
     let world = World::take_over(&data).await?.retrying();
     let run = Run {
         world: world.clone(),
@@ -112,7 +114,7 @@ pub(crate) async fn run_file(global: &Global, args: RunArgs) -> Result<(Exit, Op
     let ended = run.run(stop).await?;
     let exit = match (ended.state, ended.written) {
         (JobState::Succeeded, Some(written)) => {
-            return Ok((Exit::Done, Some(Finished { world, ended, directory, output, written })));
+            return Ok((Exit::Done, Some(Finished { world, ended, directory, output, written, _lock: lock })));
         }
         (JobState::Blocked, _) => {
             say_blocked(&world, ended.job, &args.file).await?;
@@ -288,7 +290,8 @@ pub(crate) fn say_submitted(name: &str, how: How, cancelled: &[JobId]) {
 
 /// What blocks the job. `true` where one of its own steps is dead: without that there are no results to go on to.
 pub(crate) async fn say_dead(jobs: &dyn Jobs, id: JobId) -> Result<bool> {
-    let dead: Vec<_> = jobs.tasks(id).await?.into_iter().filter(|task| task.state == State::Dead).collect();
+    let dead = jobs.dead().await?.into_iter().filter(|(_, jobs)| jobs.contains(&id));
+    let dead: Vec<_> = dead.map(|(task, _)| task).collect();
     say(format_args!("job {id} is blocked: {} dead", counted(dead.len(), "task")));
     const SHOWN: usize = 10;
     for task in dead.iter().take(SHOWN) {
@@ -325,7 +328,7 @@ pub(crate) fn counted(count: usize, what: &str) -> String {
 
 impl Finished {
     async fn report(self, global: &Global) -> Result<()> {
-        let Self { world, ended, directory, output, written } = &self;
+        let Self { world, ended, directory, output, written, _lock } = &self;
         let summary = results::read_delivered(world, &format!("{output}/{SUMMARY}")).await?;
         if global.output == Output::Json {
             print(format_args!("{}", String::from_utf8_lossy(&summary).trim_end()));

@@ -53,9 +53,6 @@ pub(crate) async fn command(global: &Global, file: &Path, repair: bool) -> Resul
     if found.wrong.is_empty() || !repair {
         return Ok(show(global, job, &found, None));
     }
-    if global.output == Output::Table {
-        show(global, job, &found, None);
-    }
     say(format_args!(
         "{} of {} chunks are embedded again, and what comes after is done anew",
         found.chunks_wrong.len(),
@@ -73,13 +70,16 @@ pub(crate) async fn command(global: &Global, file: &Path, repair: bool) -> Resul
         Site::Fleet(_) => watch(site.jobs().await?.as_ref(), job, Output::Table, &stop_on_signals(GOES_ON)?).await?,
     };
     if exit != Exit::Done {
+        if global.output == Output::Json {
+            show(global, job, &found, None);
+        }
         return Ok(exit);
     }
     let (_, verified) = verify_file(&site, global, file, false).await?;
     Ok(show(global, job, &verified, Some(&found)))
 }
 
-/// Where something is wrong, `repair` leaves the job ready to be run again.
+/// Where something is wrong, `repair` says so and leaves the job ready to be run again.
 async fn verify_file(site: &Site, global: &Global, file: &Path, repair: bool) -> Result<(JobId, Verified)> {
     let (submission, data) = read(site, global, file).await?;
     let submitted = new_job(&submission);
@@ -106,7 +106,11 @@ async fn verify_file(site: &Site, global: &Global, file: &Path, repair: bool) ->
     }
     let verified = verify(&world, &job).await?;
     if repair && !verified.wrong.is_empty() {
-        world.jobs.repair(job.id, &verified.chunks_wrong).await?;
+        let repaired = world.jobs.repair(job.id, &verified.chunks_wrong).await;
+        if repaired.is_err() || global.output == Output::Table {
+            show(global, job.id, &verified, None);
+        }
+        repaired?;
     }
     Ok((job.id, verified))
 }

@@ -9,7 +9,8 @@ use imagefleet_common::{
 /// An index may have been lost as a whole, or replaced by an empty one.
 pub(super) fn no_collection(id: &CollectionId) -> Error {
     Error::permanent(format!(
-        "the index has no collection {id}; `imagefleet verify FILE --repair` with a job file of it embeds its pictures again"
+        "the index has no collection {id}: nothing has been embedded for it yet, or it was lost; then `imagefleet verify \
+         FILE --repair` with a job file of it embeds its pictures again"
     ))
 }
 

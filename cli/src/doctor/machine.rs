@@ -6,6 +6,7 @@ use crate::{
     data_dir::DataDir,
     models::folder_of,
     run::{blocking, counted},
+    site::folder_of_revision,
     world::World,
 };
 use imagefleet_common::{
@@ -25,12 +26,11 @@ const LITTLE: u64 = 1 << 30;
 /// Less than this and not even a small one ends.
 const NOTHING: u64 = 100 << 20;
 
-pub(super) async fn data_directory(findings: &mut Findings, data: &DataDir) {
+pub(super) async fn data_directory(findings: &mut Findings, data: &DataDir, models: &[String]) {
     let path = data.path();
     disk(findings, path);
     let remedy = "let this user read and write there, or name another directory with --data";
-    let looked = data.is_there().and_then(|is_there| Ok((is_there, data.is_free()?)));
-    let Some((is_there, is_free)) = findings.must("data directory", remedy, looked) else { return };
+    let Some(is_there) = findings.must("data directory", remedy, data.is_there()) else { return };
     if !is_there {
         let found = format!("{}: nothing has run there yet", path.display());
         return findings.warn("data directory", found, "run a job file, or name the directory with --data");
@@ -40,12 +40,14 @@ pub(super) async fn data_directory(findings: &mut Findings, data: &DataDir) {
             findings.ok("data directory", format_args!("{}, free to be worked in", path.display()));
             drop(lock);
         }
-        Err(error) if is_free => return findings.fail("data directory", error, remedy),
-        Err(error) => findings.warn("data directory", error, "reading works; what writes waits for that process"),
+        Err(error) if data.is_in_use() => {
+            findings.warn("data directory", error, "reading works; what writes waits for that process")
+        }
+        Err(error) => return findings.fail("data directory", error, remedy),
     }
     let remedy = "was it written by a newer imagefleet, or is the disk failing? restore it, or begin anew with --data";
     let Some(world) = findings.must("store and index", remedy, World::open(data).await) else { return };
-    if let Err(error) = collections(findings, &world).await {
+    if let Err(error) = collections(findings, &world, models).await {
         return findings.fail("store and index", error, remedy);
     }
     match jobs(findings, &world).await {
@@ -54,19 +56,28 @@ pub(super) async fn data_directory(findings: &mut Findings, data: &DataDir) {
     }
 }
 
-/// Has the index what the catalog names, and is the model there that searches and further runs need?
-async fn collections(findings: &mut Findings, world: &World) -> Result<()> {
-    for CollectionSpec { id, corpus, model_path, .. } in world.catalog.collections().await? {
-        let scope = whole_scope(world.catalog.as_ref(), &corpus).await?;
-        findings.must(
-            "collection",
-            "was the index removed or replaced? put it back, or repair it",
-            world.index.counts(&id, &scope).await,
-        );
-        if let Err(error) = open_checkpoint(Path::new(&model_path)) {
+/// Has the index what was embedded, and is the model there that searches and further runs need?
+async fn collections(findings: &mut Findings, world: &World, models: &[String]) -> Result<()> {
+    let jobs = world.jobs.jobs().await?;
+    for CollectionSpec { id, corpus, model_path, revision, .. } in world.catalog.collections().await? {
+        let mut embedded = 0;
+        for job in jobs.iter().filter(|job| job.collection == id) {
+            embedded += world.jobs.progress(job.id).await?.counts.embedded;
+        }
+        if embedded > 0 {
+            let scope = whole_scope(world.catalog.as_ref(), &corpus).await?;
+            let held = world.index.counts(&id, &scope).await;
+            findings.must("collection", "was the index removed or replaced? put it back, or repair it", held);
+        }
+        let models = models.to_vec();
+        let model = blocking(move || match open_checkpoint(Path::new(&model_path)) {
+            Err(_) if folder_of_revision(&models, &revision)?.is_some() => Ok(()),
+            opened => opened.map(drop),
+        });
+        if let Err(error) = model.await {
             findings.warn(
                 "collection",
-                error.while_doing(format!("open the model of {id}")),
+                error.while_doing(format!("find the model of {id}")),
                 "put it back, or name this machine's copy of it with IMAGEFLEET_MODELS",
             );
         }

@@ -92,7 +92,7 @@ pub(crate) async fn command(global: &Global) -> Result<Exit> {
         findings.ok("settings", if config.fleet.is_some() { "right, of a fleet" } else { "right, of embedded runs" });
         let site = Site::of(global)?;
         match &site {
-            Site::Here(data) => machine::data_directory(&mut findings, data).await,
+            Site::Here(data) => machine::data_directory(&mut findings, data, &config.worker.models).await,
             #[cfg(feature = "fleet")]
             Site::Fleet(fleet) => fleet::services(&mut findings, fleet).await,
             #[cfg(not(feature = "fleet"))]

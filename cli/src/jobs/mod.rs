@@ -50,10 +50,10 @@ pub(crate) async fn command(global: &Global, command: JobsCommand) -> Result<Exi
     jobs.advance().await?;
     let after = find(jobs.as_ref(), &id.to_string()).await?;
     tell(global, &after);
-    if after.state == JobState::Blocked && controls == [Control::Resume] {
+    if after.state == JobState::Blocked && controls.contains(&Control::Resume) {
         say_ways_on(jobs.as_ref(), id).await?;
     }
-    say_who_runs(&site, &after)?;
+    say_who_runs(&site, &after);
     Ok(Exit::Done)
 }
 
@@ -64,20 +64,21 @@ fn must_move(job: &JobView, doing: &str, controls: &[Control]) -> Result<()> {
         return Ok(());
     }
     let JobView { name, id, state, .. } = job;
+    let is = if *state == JobState::Cancelling { "being cancelled".to_owned() } else { format!("over ({state})") };
     Err(Error::permanent(format!(
-        "{doing} job {name} {id}: it is over ({state}); to have it done again, give its file once more"
+        "{doing} job {name} {id}: it is {is}; to have it done again, give its file once more"
     )))
 }
 
 /// In a data directory a job goes on with the process that runs its file, and there may be none.
-fn say_who_runs(site: &Site, job: &JobView) -> Result<()> {
-    match site {
-        Site::Here(data) if job.state.is_active() && !job.paused && data.is_free()? => {
-            say(format_args!("nothing runs in {}: imagefleet run FILE goes on with it", data.path().display()));
-        }
-        Site::Here(_) | Site::Fleet(_) => {}
+fn say_who_runs(site: &Site, job: &JobView) {
+    let goes_on = job.state == JobState::Cancelling || (job.state.is_active() && !job.paused);
+    if let Site::Here(data) = site
+        && goes_on
+        && !data.is_in_use()
+    {
+        say(format_args!("nothing runs in {}: imagefleet run FILE goes on with it", data.path().display()));
     }
-    Ok(())
 }
 
 /// Says how a job stands after something was done to it.
@@ -98,13 +99,13 @@ async fn watch_one(global: &Global, site: &Site, wanted: &str) -> Result<Exit> {
     let stop = stop_on_signals(GOES_ON)?;
     let found = patiently(&stop, "find the job", async || {
         let jobs = site.jobs().await?;
-        let id = find(jobs.as_ref(), wanted).await?.id;
-        Ok((jobs, id))
+        let job = find(jobs.as_ref(), wanted).await?;
+        Ok((jobs, job))
     });
     match found.await? {
-        Some((jobs, id)) => {
-            say_who_runs(site, &find(jobs.as_ref(), &id.to_string()).await?)?;
-            watch(jobs.as_ref(), id, global.output, &stop).await
+        Some((jobs, job)) => {
+            say_who_runs(site, &job);
+            watch(jobs.as_ref(), job.id, global.output, &stop).await
         }
         None => Ok(Exit::Stopped),
     }

@@ -39,6 +39,6 @@ pub(super) async fn rejected(global: &Global, site: &Site, wanted: &str, reason:
     let after = find(world.jobs.as_ref(), &job.id.to_string()).await?;
     tell(global, &after);
     drop(lock);
-    say_who_runs(site, &after)?;
+    say_who_runs(site, &after);
     Ok(Exit::Done)
 }

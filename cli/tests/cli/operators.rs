@@ -269,7 +269,7 @@ fn results_and_an_index_that_were_lost_are_made_again() {
 
     fs::remove_dir_all(folder.join("index")).unwrap();
     let (code, _, stderr) = output(&project, &["search", "a title"]);
-    assert!(code == 1 && stderr.contains("verify FILE --repair"), "{stderr}");
+    assert!(code == 1 && stderr.contains("FILE --repair"), "{stderr}");
     let (code, stdout, _) = output(&project, &["doctor"]);
     assert!(code == 1 && stdout.contains("fail  collection"), "{stdout}");
     assert_eq!(json(&project, &["verify", "job.toml", "--repair"])["repaired"]["chunks"], 1);

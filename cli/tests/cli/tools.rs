@@ -44,6 +44,26 @@ fn the_doctor_looks_at_a_data_directory_and_says_what_to_do() {
 }
 
 #[test]
+fn the_doctor_misses_no_collection_that_nothing_was_embedded_for_and_knows_a_model_that_moved() {
+    let project = project();
+    fs::write(project.corpus().join("images/0a1.zip"), "no zip").unwrap();
+    let model = project.path().join("model");
+    let copied = std::process::Command::new("cp").arg("-rL").args([&tiny_model(), &model]).status().unwrap();
+    assert!(copied.success());
+    let text = fs::read_to_string(project.job_file()).unwrap();
+    let text = text.replace(tiny_model().to_str().unwrap(), model.to_str().unwrap());
+    fs::write(project.job_file(), text).unwrap();
+    assert_eq!(output(&project, &["run", "job.toml"]).0, 3);
+    assert_eq!(of(&json(&project, &["doctor"]), "collection").len(), 0);
+    fs::remove_dir_all(model).unwrap();
+    let found = json(&project, &["doctor"]);
+    assert_eq!(of(&found, "collection")[0]["verdict"], "warn", "{found:#}");
+    let moved = imagefleet(&project, &["doctor", "--output", "json"]).env("IMAGEFLEET_MODELS", tiny_model()).output();
+    let found: Value = serde_json::from_slice(&moved.unwrap().stdout).unwrap();
+    assert_eq!(of(&found, "collection").len(), 0, "{found:#}");
+}
+
+#[test]
 fn the_doctor_fails_for_settings_and_models_that_are_wrong() {
     let project = project();
     let doctor = |name: &str, text: &str| {

@@ -22,7 +22,7 @@ use axum::{
     response::IntoResponse,
     routing::{MethodRouter, get, post},
 };
-use connections::Bounded;
+use connections::{Bounded, in_time};
 use imagefleet_common::{Context, Result, ports::jobs::Control};
 use refusal::Refusal;
 use std::{future::Future, sync::Arc, time::Duration};
@@ -126,13 +126,14 @@ pub fn router(api: Api) -> Router {
 }
 
 /// Answers until `shutdown` ends, and then what was asked before that. Connections are bounded in number, and ended where
-/// they keep the server waiting for a minute. Permanent error where the listener fails.
+/// they keep the server waiting; every request is answered in time, if only by a refusal. Permanent error where the
+/// listener fails.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    axum::serve(Bounded::new(listener), router)
+    axum::serve(Bounded::new(listener), in_time(router))
         .with_graceful_shutdown(shutdown)
         .await
         .permanent(|| "serve HTTP".to_owned())
