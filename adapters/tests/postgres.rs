@@ -242,6 +242,34 @@ async fn rows_that_a_claim_holds_are_passed_over_by_publishers() {
 }
 
 #[tokio::test]
+async fn what_a_user_may_do_is_told_and_only_a_new_schema_takes_the_right_to_create() {
+    let settings = settings();
+    let _schema = Schema(settings.namespace.clone());
+    PostgresStore::migrate(&settings).await.unwrap();
+    let (namespace, role) = (&settings.namespace, format!("role_{}", Uuid::now_v7().simple()));
+    let mut admin = connection().await;
+    let mut run = async |sql: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
+    };
+    run(format!("CREATE ROLE {role} LOGIN PASSWORD 'a password'; GRANT USAGE, CREATE ON SCHEMA {namespace} TO {role}"))
+        .await;
+    let (scheme, rest) = settings.url.split_once("://").unwrap();
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    let theirs = Settings { url: format!("{scheme}://{role}:a%20password@{place}"), ..settings.clone() };
+    let may_write = async || PostgresStore::examine(&theirs).await.unwrap().may_write;
+    let all = format!("ON ALL TABLES IN SCHEMA {namespace}");
+    run(format!("GRANT SELECT {all} TO {role}")).await;
+    assert!(!may_write().await);
+    run(format!("GRANT INSERT, UPDATE, DELETE {all} TO {role}")).await;
+    assert!(may_write().await);
+    let migrated = PostgresStore::migrate(&theirs).await.unwrap();
+    assert_eq!(migrated.from, migrated.to);
+    run(format!("REVOKE DELETE ON {namespace}.takedown FROM {role}")).await;
+    assert!(!may_write().await);
+    run(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn any_number_may_migrate_at_once_and_nobody_works_without_tables() {
     let settings = settings();
     let _schema = Schema(settings.namespace.clone());

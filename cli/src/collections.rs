@@ -95,6 +95,8 @@ async fn remove(global: &Global, site: &Site, id: &CollectionId) -> Result<Exit>
     let (_lock, world) = site.take().await?;
     let doing = |error: Error| error.while_doing(format!("remove collection {id}"));
     let was_known = world.catalog.collection(id).await?.is_some();
+    // Which artifacts are its own nobody knows once the catalog has forgotten it: they must be in reach before.
+    world.artifacts.list("tasks/", None).await.map_err(doing)?;
     let tasks = world.catalog.forget(id).await?;
     world.index.remove(id).await.map_err(doing)?;
     let objects = delete_artifacts(world.artifacts.as_ref(), tasks.into_iter()).await.map_err(doing)?;

@@ -25,6 +25,7 @@ use imagefleet_common::{
     task::State,
 };
 use imagefleet_coordinator::{plan::shards_of, submit::new_job};
+use imagefleet_worker::shards::named;
 use serde_json::json;
 use std::{
     path::{Path, PathBuf},
@@ -111,18 +112,17 @@ impl Row {
 }
 
 async fn row(corpus: &CorpusSpec, sources: &dyn Objects, path: String, known: &Known) -> Result<Row> {
-    let archive = match corpus.layout {
-        Layout::Folder => None,
-        Layout::Yfcc | Layout::Zip | Layout::Tar => sources.head(&corpus.object(&path)).await?,
-    };
     if let Some(shard) = known.shards.iter().find(|shard| shard.path == path && shard.version > 0) {
         let chunks: Vec<&ChunkLedger> = known.ledger.iter().filter(|chunk| chunk.at.shard == shard.number).collect();
-        // What names an archive's content begins with its tag; a folder is only known by listing it.
-        let has_changed = archive.as_ref().is_some_and(|archive| !shard.listing.starts_with(&archive.etag));
+        let has_changed = named(sources, corpus, shard).await?.is_some_and(|named| named != shard.listing);
         let done = chunks.iter().filter(|chunk| chunk.state == State::Succeeded && !has_changed).count() as u64;
         let is_estimated = has_changed || chunks.is_empty();
         return Ok(Row { version: shard.version, chunks: chunks.len() as u64, done, is_estimated, path });
     }
+    let archive = match corpus.layout {
+        Layout::Folder => None,
+        Layout::Yfcc | Layout::Zip | Layout::Tar => sources.head(&corpus.object(&path)).await?,
+    };
     let size = match archive {
         Some(archive) => archive.size,
         None => {

@@ -12,7 +12,7 @@ use imagefleet_coordinator::submit::Submission;
 use imagefleet_models::{checkpoint::open_checkpoint, head::LinearHead};
 use imagefleet_pictures::processor::Processor;
 use imagefleet_retrieval::{articles::read_articles, evaluation::queries};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A job file that was read, and where its state is kept.
 pub struct Opened {
@@ -122,7 +122,20 @@ pub(crate) fn identify(model: &Path, decoding: Decoding) -> Result<ModelIdentity
 
 /// A file's path as the path of an object below `/`.
 pub fn object_path(path: &Path) -> Result<String> {
-    Ok(text(path)?.trim_matches('/').to_owned())
+    // Objects have no parents. What is no folder yet is no link either, so its name may be left out again.
+    let mut parts = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                if let Ok(real) = parts.canonicalize() {
+                    parts = real;
+                }
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    Ok(text(&parts)?.trim_matches('/').to_owned())
 }
 
 fn text(path: &Path) -> Result<&str> {

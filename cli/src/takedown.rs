@@ -8,6 +8,7 @@ use crate::{
     args::{Global, Output, TakedownArgs},
     exit::Exit,
     logging::{print, say},
+    run::counted,
     site::Site,
     table::table,
     world::World,
@@ -79,22 +80,44 @@ pub(crate) async fn command(global: &Global, args: TakedownArgs) -> Result<Exit>
     Ok(Exit::Done)
 }
 
-/// Says what it did, collection by collection.
+/// Has any job that is on record embedded anything into the collection?
+pub(crate) async fn has_embedded(world: &World, collection: &CollectionId) -> Result<bool> {
+    for job in world.jobs.jobs().await?.iter().filter(|job| job.collection == *collection) {
+        if world.jobs.progress(job.id).await?.counts.embedded > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Says what it did, collection by collection. One that fails holds up no other; the error names each.
 pub async fn take_down(world: &World, key: &str, why: &str) -> Result<(Takedown, Vec<TakenOut>)> {
     let takedown = world.catalog.take_down(key, why).await?;
-    let mut taken = Vec::new();
+    let (mut taken, mut failed) = (Vec::new(), Vec::new());
     for collection in world.catalog.collections().await? {
-        let out = take_out(world, &collection, key).await;
-        taken.push(out.map_err(|error| error.while_doing(format!("take {key} out of collection {}", collection.id)))?);
+        match take_out(world, &collection, key).await {
+            Ok(out) => taken.push(out),
+            Err(error) => failed.push(format!("collection {}: {error}", collection.id)),
+        }
     }
-    Ok((takedown, taken))
+    match failed.is_empty() {
+        true => Ok((takedown, taken)),
+        false => Err(Error::permanent(format!(
+            "take down {key}: {} of {} done; give the command again once the others are mended:\n{}",
+            taken.len(),
+            counted(taken.len() + failed.len(), "collection"),
+            failed.join("\n")
+        ))),
+    }
 }
 
 /// Out of one collection: its ledger, its index, what it is searched by.
 pub(crate) async fn take_out(world: &World, collection: &CollectionSpec, key: &str) -> Result<TakenOut> {
     let (index, catalog) = (world.index.as_ref(), world.catalog.as_ref());
-    // Nothing may have been embedded yet.
-    index.ensure(collection).await?;
+    // What was lost must not come back empty, as if nothing were missing.
+    if !has_embedded(world, &collection.id).await? && !catalog.shards(&collection.corpus).await?.is_empty() {
+        index.ensure(collection).await?;
+    }
     let held = index.payloads(&collection.id, &[key.to_owned()]).await?.pop().flatten();
     // A ledger that named a point which is gone would have it embedded again: the ledger first.
     if let Some(point) = &held {

@@ -9,7 +9,7 @@ use crate::{
     jobs::as_json,
     line::{Line, Pictures},
     logging::{print, say},
-    run::say_dead,
+    run::{self, say_dead},
     speed::{LATELY, Speed, done},
 };
 use imagefleet_common::{
@@ -45,7 +45,11 @@ pub async fn watch(jobs: &dyn Jobs, id: JobId, output: Output, stop: &Stop) -> R
                 }
                 shown.show(&job, &counted, &pace);
                 match job.state {
-                    JobState::Succeeded => return Ok(Exit::Done),
+                    JobState::Succeeded => {
+                        drop(shown);
+                        say_what_may_surprise(&job, &counted);
+                        return Ok(Exit::Done);
+                    }
                     JobState::Cancelled => return Ok(Exit::Cancelled),
                     JobState::Blocked => {
                         drop(shown);
@@ -73,6 +77,20 @@ async fn look(jobs: &dyn Jobs, id: JobId, with_pace: bool) -> Result<(JobView, P
     Ok((job, progress, pace))
 }
 
+/// Of a success.
+fn say_what_may_surprise(job: &JobView, counted: &Progress) {
+    let JobView { name, kept_shards, .. } = job;
+    if counted.shards == 0 {
+        say(format_args!("warning: {name} found no shard: are corpus.source, layout and pattern right?"));
+    }
+    if !kept_shards.is_empty() {
+        let shards = run::counted(kept_shards.len(), "shard");
+        say(format_args!(
+            "warning: {name}: {shards} gone from the corpus, with its pictures kept; submit with --allow-delete to remove them"
+        ));
+    }
+}
+
 /// How a blocked job goes on.
 pub(crate) async fn say_ways_on(jobs: &dyn Jobs, id: JobId) -> Result<()> {
     let needs_all = say_dead(jobs, id).await?;
@@ -97,13 +115,24 @@ struct Shown {
     is_lost: bool,
     /// Why the job could not be planned, as it was said last.
     unplanned: Option<String>,
+    /// Since when the job waits for a coordinator, until that was said.
+    waits: Option<Instant>,
 }
 
 impl Shown {
     fn new(output: Output) -> Self {
         let line = Line::new();
         line.tick();
-        Self { output, line, stage: None, began: None, printed: None, is_lost: false, unplanned: None }
+        Self {
+            output,
+            line,
+            stage: None,
+            began: None,
+            printed: None,
+            is_lost: false,
+            unplanned: None,
+            waits: Some(Instant::now()),
+        }
     }
 
     /// Says once that the store is away.
@@ -126,6 +155,7 @@ impl Shown {
                 say(format_args!("{} cannot be planned yet: {error}", job.name));
             }
         }
+        self.say_that_nobody_plans(job);
         let now = (job.state, job.paused, job.stage);
         if self.stage.replace(now) != Some(now) && (!self.line.is_on_terminal() || !job.state.is_active()) {
             say(format_args!("{}: {}", job.name, described(job)));
@@ -147,6 +177,17 @@ impl Shown {
                 });
             }
             stage => self.line.tasks(stage, counted, &more(job, counted, pace, None)),
+        }
+    }
+
+    /// A coordinator plans within seconds, or says why it cannot.
+    fn say_that_nobody_plans(&mut self, job: &JobView) {
+        const SOON: Duration = Duration::from_secs(15);
+        if job.state != JobState::Submitted || job.paused || job.error.is_some() {
+            self.waits = None;
+        } else if self.waits.is_some_and(|since| since.elapsed() >= SOON) {
+            self.waits = None;
+            say(format_args!("{} waits for a coordinator: does one run?", job.name));
         }
     }
 

@@ -207,7 +207,8 @@ async fn no_get_changes_anything_and_a_post_cancels() {
     let server = start(None).await;
     let job = server.with_work().await;
     let cancel = format!("/v1/jobs/{}/cancel", job.id);
-    assert_eq!(server.ask("GET", &cancel, "", "").await.0, 405);
+    let (status, _, body) = server.ask("GET", &cancel, "", "").await;
+    assert!(status == 405 && body.starts_with("{\"error\":"), "{status} {body}");
     assert_eq!(server.state(job.id).await, JobState::Running);
     let (status, _, body) = server.ask("POST", &cancel, "", "").await;
     assert_eq!(
@@ -221,8 +222,11 @@ async fn no_get_changes_anything_and_a_post_cancels() {
 async fn a_body_that_is_too_large_is_refused_and_does_nothing() {
     let server = start(None).await;
     let job = server.with_work().await;
-    let (status, ..) = server.ask("POST", &format!("/v1/jobs/{}/cancel", job.id), "", &"x".repeat(20 << 10)).await;
-    assert_eq!((status, server.state(job.id).await), (413, JobState::Running));
+    for path in [format!("/v1/jobs/{}/cancel", job.id), "/v1/search".to_owned()] {
+        let (status, _, body) = server.ask("POST", &path, "", &"x".repeat(20 << 10)).await;
+        assert!(status == 413 && body.starts_with("{\"error\":"), "{status} {body}");
+    }
+    assert_eq!(server.state(job.id).await, JobState::Running);
 }
 
 #[tokio::test]

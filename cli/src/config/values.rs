@@ -174,9 +174,12 @@ pub(super) fn namespace(text: &str) -> Checked<String> {
     const LONGEST: usize = 30;
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let begins = text.starts_with(|letter: char| letter.is_ascii_lowercase());
-    match begins && text.len() <= LONGEST && text.bytes().all(allowed) {
+    let is_free = !text.starts_with("pg_") && text != "information_schema";
+    match begins && is_free && text.len() <= LONGEST && text.bytes().all(allowed) {
         true => Ok(text.to_owned()),
-        false => Err(format!("1 to {LONGEST} of a-z, 0-9 and _, beginning with a letter")),
+        false => Err(format!(
+            "1 to {LONGEST} of a-z, 0-9 and _, beginning with a letter, and no schema of PostgreSQL's own (pg_…, information_schema)"
+        )),
     }
 }
 

@@ -4,14 +4,17 @@ use super::{Findings, bytes, machine};
 use crate::{
     config::{FleetConfig, Key, Place},
     fleet::{broker_settings, index, objects, store_settings},
+    times::span,
     world::World,
 };
 use bytes::Bytes;
 use imagefleet_adapters::{broker::amqp::AmqpBroker, store::postgres::PostgresStore};
 use imagefleet_common::{
     Result,
+    ids::Millis,
     ports::{
         broker::Broker,
+        jobs::JobView,
         objects::{Objects, read_latest},
     },
     task::State,
@@ -20,6 +23,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Clocks that differ by more than this make logs of several machines hard to read; leases do not mind.
 const SKEW: Duration = Duration::from_secs(5);
+/// A coordinator plans a job within seconds of its submission.
+const SOON: Millis = 30_000;
 /// Ready tasks are in the broker within seconds.
 const REPUBLISH: Duration = Duration::from_secs(60);
 /// Tasks that are counted.
@@ -176,6 +181,12 @@ async fn work(findings: &mut Findings, world: &World, broker: Option<&AmqpBroker
         false => findings.ok("workers", workers),
     }
     let found = format!("{} queues, {messages} messages, {waiting} tasks that may run and are in none", queues.len());
+    let unplanned = world.jobs.submitted().await?;
+    let waits = |job: &&JobView| !job.paused && job.error.is_none() && now - job.created > SOON;
+    if let Some(job) = unplanned.iter().find(waits) {
+        let found = format!("none has looked at job {} {} for {}", job.name, job.id, span(now - job.created));
+        findings.warn("coordinators", found, "start `imagefleet coordinator`; any number may run");
+    }
     match waiting > 0 && messages == 0 {
         true => findings.warn("queues", found, "is a coordinator running? it fills them within seconds"),
         false => findings.ok("queues", found),

@@ -138,6 +138,6 @@ pub(crate) fn as_json(job: &JobView) -> Value {
         "id": job.id, "name": job.name, "state": job.state, "paused": job.paused, "stage": job.stage,
         "corpus": job.corpus, "collection": job.collection, "created": job.created, "ended": job.ended,
         "priority": job.priority, "max_workers": (job.max_tasks > 0).then_some(job.max_tasks),
-        "error": job.error,
+        "error": job.error, "accept_dead": job.accept_dead, "kept_shards": job.kept_shards,
     })
 }

@@ -23,6 +23,9 @@ pub(super) async fn remove(global: &Global, site: &Site, wanted: &str) -> Result
     let (_lock, world) = site.take().await?;
     let job = find(world.jobs.as_ref(), wanted).await?;
     let doing = || format!("remove job {} {}", job.name, job.id);
+    if job.state == JobState::Cancelling {
+        return Err(Error::permanent(format!("{}: it is being cancelled; wait until it is", doing())));
+    }
     if !matches!(job.state, JobState::Succeeded | JobState::Cancelled) {
         return Err(Error::permanent(format!(
             "{}: it is {}; cancel it first (imagefleet jobs cancel {}), and wait until it is cancelled",

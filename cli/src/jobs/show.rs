@@ -65,17 +65,27 @@ fn show_table(job: &JobView, progress: &Progress, pace: &Pace, failed: &[&TaskVi
         _ => Tone::Plain,
     };
     print(format_args!("{} {}", job.name, job.id));
-    line("state", &format!("{}, stage {}", paint(&stdout(), tone, &state(job)), job.stage));
+    let without = if job.accept_dead { ", without what is dead" } else { "" };
+    line("state", &format!("{}, stage {}{without}", paint(&stdout(), tone, &state(job)), job.stage));
     if let Some(error) = &job.error {
         line("not planned", error);
     }
     line("collection", &job.collection.0);
     line("corpus", &job.corpus.0);
-    let bound = if job.max_tasks > 0 { format!(", at most {} workers", job.max_tasks) } else { String::new() };
+    let workers = |count: u32| counted(usize::try_from(count).unwrap_or(usize::MAX), "worker");
+    let bound = if job.max_tasks > 0 { format!(", at most {}", workers(job.max_tasks)) } else { String::new() };
     line("priority", &format!("{}{bound}", job.priority));
     let ended = job.ended.map_or_else(String::new, |ended| format!(", ended {}", ago(pace.now, ended)));
     line("submitted", &format!("{}{ended}", ago(pace.now, job.created)));
-    line("shards", &format!("{} of {} listed", progress.shards_listed, progress.shards));
+    let found_none = progress.shards == 0 && job.state != JobState::Submitted;
+    let none = if found_none { "; layout, pattern and source found none" } else { "" };
+    line("shards", &format!("{} of {} listed{none}", progress.shards_listed, progress.shards));
+    if !job.kept_shards.is_empty() {
+        line(
+            "kept",
+            &format!("{}; submit with --allow-delete to remove them", wrapped(job.kept_shards.iter().cloned())),
+        );
+    }
     let counts = &progress.counts;
     line(
         "pictures",

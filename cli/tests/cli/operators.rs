@@ -265,15 +265,21 @@ fn results_and_an_index_that_were_lost_are_made_again() {
         assert_eq!((&repaired["wrong"], &repaired["repaired"]["chunks"]), (&value!([]), &value!(0)), "{lost}");
     }
     fs::remove_dir_all(project.out()).unwrap();
-    assert_eq!(output(&project, &["results", "get", "test", "out"]).0, 0);
+    let (code, _, stderr) = output(&project, &["results", "get", "test", "corpus/../none/../out"]);
+    assert!(code == 0 && project.out().join("summary.json").is_file(), "{stderr}");
 
     fs::remove_dir_all(folder.join("index")).unwrap();
     let (code, _, stderr) = output(&project, &["search", "a title"]);
     assert!(code == 1 && stderr.contains("FILE --repair"), "{stderr}");
+    // A takedown does not bring the collection back empty, as if nothing were missing.
+    let key = photos("0a1", 12).remove(3).key;
+    let (code, _, stderr) = output(&project, &["takedown", &key]);
+    assert!(code == 1 && stderr.contains("0 of 1 collection done") && stderr.contains("FILE --repair"), "{stderr}");
     let (code, stdout, _) = output(&project, &["doctor"]);
     assert!(code == 1 && stdout.contains("fail  collection"), "{stdout}");
     assert_eq!(json(&project, &["verify", "job.toml", "--repair"])["repaired"]["chunks"], 1);
-    assert_eq!(found(&project).len(), 12);
+    assert_eq!(found(&project).len(), 11);
+    assert_eq!(output(&project, &["takedown", &key]).0, 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use imagefleet_common::{
     work::ChunkRef,
 };
 use imagefleet_tests::{
-    corpus::{jpeg, photos},
+    corpus::{jpeg, jpeg_of, photos},
     points::newest_job,
     project::Project,
 };
@@ -93,6 +93,25 @@ fn plan_says_that_it_estimates_until_a_shard_was_listed_and_makes_nothing() {
     assert_eq!((&embed["tasks"], &embed["done"]), (&1.into(), &1.into()));
     let (_, stdout, _) = output(&project, &["plan", "job.toml"]);
     assert!(stdout.contains("images/0a1.zip") && !stdout.contains("estimated"), "{stdout}");
+    // The archive is as it was, its pictures' words are not.
+    let metadata = project.corpus().join("metadata/0a1.jsonl.gz");
+    fs::write(&metadata, [&fs::read(&metadata).unwrap()[..], b" "].concat()).unwrap();
+    assert_eq!(json(&project, &["plan", "job.toml"])["shards"][0]["estimated"], true);
+}
+
+#[test]
+fn plan_sees_that_a_picture_of_a_folder_was_replaced() {
+    let project = Project::new("folder", 4);
+    let folder = project.corpus().join("holiday");
+    fs::create_dir_all(&folder).unwrap();
+    for number in 0..3 {
+        fs::write(folder.join(format!("{number}.jpg")), jpeg_of(number, 40, 30)).unwrap();
+    }
+    assert_eq!(output(&project, &["run", "job.toml"]).0, 0);
+    let is_estimated = || json(&project, &["plan", "job.toml"])["shards"][0]["estimated"].as_bool().unwrap();
+    assert!(!is_estimated());
+    fs::write(folder.join("1.jpg"), jpeg_of(9, 60, 30)).unwrap();
+    assert!(is_estimated());
 }
 
 #[tokio::test]

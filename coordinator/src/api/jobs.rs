@@ -4,7 +4,10 @@ use super::{Refusal, Shared, State};
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, Query, rejection::QueryRejection},
+    extract::{
+        Path, Query,
+        rejection::{BytesRejection, QueryRejection},
+    },
     http::StatusCode,
 };
 use imagefleet_common::{
@@ -199,8 +202,9 @@ pub(super) async fn control(
     shared: State,
     Path(id): Path<String>,
     control: Control,
-    _body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Controlled>), Refusal> {
+    body?;
     let job = find(&shared, &id).await?.id;
     shared.api.ports.jobs.control(job, control).await?;
     let JobView { state, paused, .. } = find(&shared, &id).await?;

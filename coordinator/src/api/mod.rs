@@ -17,7 +17,7 @@ use crate::{Ports, stats::Stats};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::{Method, header::CONTENT_TYPE},
+    http::{Method, StatusCode, header::CONTENT_TYPE},
     middleware,
     response::IntoResponse,
     routing::{MethodRouter, get, post},
@@ -120,6 +120,10 @@ pub fn router(api: Api) -> Router {
     of(guarded)
         .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::admit))
         .merge(of(open))
+        .method_not_allowed_fallback(async || {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; see /openapi.json")
+                .into_response()
+        })
         .fallback(async || Refusal::not_found("there is nothing at this path; see /openapi.json").into_response())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(shared)

@@ -1,7 +1,9 @@
 //! Answers that refuse: a status, and JSON that says why.
 
+use super::LARGEST_BODY;
 use axum::{
     Json,
+    extract::rejection::BytesRejection,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -30,6 +32,18 @@ impl Refusal {
 
     pub(super) fn bad(why: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, why)
+    }
+}
+
+/// A body that is too large, or did not come as a whole.
+impl From<BytesRejection> for Refusal {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {LARGEST_BODY} bytes"))
+            }
+            status => Self::new(status, rejection.body_text()),
+        }
     }
 }
 

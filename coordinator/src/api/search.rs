@@ -2,7 +2,7 @@
 
 use super::{Refusal, State};
 use crate::search::Searches;
-use axum::{Json, body::Bytes, http::StatusCode};
+use axum::{Json, body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
 use imagefleet_common::{Error, filter::Filter, job::search::Search, ports::catalog::named_collection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,8 +40,8 @@ pub(super) struct Found {
     results: Value,
 }
 
-pub(super) async fn search(shared: State, body: Bytes) -> Result<Json<Found>, Refusal> {
-    let asked: Asked = serde_json::from_slice(&body).map_err(|wrong| {
+pub(super) async fn search(shared: State, body: Result<Bytes, BytesRejection>) -> Result<Json<Found>, Refusal> {
+    let asked: Asked = serde_json::from_slice(&body?).map_err(|wrong| {
         Refusal::bad(format!("the body is not what is expected, as in {{\"text\": \"a red bicycle\"}}: {wrong}"))
     })?;
     let bad = |error: Error| Refusal::bad(error.to_string());

@@ -13,7 +13,7 @@ use imagefleet_common::{
     job::spec::CorpusSpec,
     ports::{
         catalog::Shard,
-        objects::{ObjectMeta, Pinned, list_all},
+        objects::{ObjectMeta, Objects, Pinned, list_all},
         tasks::{ChunkCut, Listing, Rest},
     },
 };
@@ -46,8 +46,14 @@ struct File {
     meta: ObjectMeta,
 }
 
+/// Names the content of the shard as it is now; `None` where no picture is left.
+pub(super) async fn named(sources: &dyn Objects, corpus: &CorpusSpec, shard: &Shard) -> Result<Option<String>> {
+    let files = read_files(sources, corpus, shard).await?;
+    Ok((!files.buckets.is_empty()).then_some(files.listing))
+}
+
 pub(super) async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Listing> {
-    let files = read_files(worker, corpus, shard).await?;
+    let files = read_files(worker.ports.sources.as_ref(), corpus, shard).await?;
     // It was planned for a picture of its own. A worker that does not see the folder must not take it for empty.
     if files.buckets.is_empty() {
         return Err(gone(shard));
@@ -73,7 +79,7 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
     let files = match worker.shards.folders.get(&name) {
         Some(known) => known,
         None => {
-            let found = Arc::new(read_files(worker, corpus, shard).await?);
+            let found = Arc::new(read_files(worker.ports.sources.as_ref(), corpus, shard).await?);
             // What was found may be newer than what was listed, and then it goes by another name.
             if found.listing == shard.listing {
                 worker.shards.folders.put(name, Arc::clone(&found));
@@ -135,10 +141,10 @@ pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
 
 /// The picture files of a shard's folder at any depth, of the root's shard those directly in it, in as many buckets
 /// as when it was first listed.
-async fn read_files(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Files> {
+async fn read_files(sources: &dyn Objects, corpus: &CorpusSpec, shard: &Shard) -> Result<Files> {
     let folder = corpus.object(&shard.path);
     let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-    let objects = list_all(worker.ports.sources.as_ref(), &prefix).await?;
+    let objects = list_all(sources, &prefix).await?;
     let patterns = names::Patterns::new(&corpus.pictures);
     let (shard, known) = (shard.path.clone(), bucket_count(&shard.listing));
     // Up to a million names to hash: too long for a thread that others wait on.

@@ -35,6 +35,15 @@ pub async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result
     }
 }
 
+/// What a listing would name the shard's content by now; `None` where it is gone.
+pub async fn named(sources: &dyn Objects, corpus: &CorpusSpec, shard: &Shard) -> Result<Option<String>> {
+    match corpus.layout {
+        Layout::Yfcc | Layout::Zip => zip::named(sources, corpus, shard).await,
+        Layout::Tar => Ok(archive(sources, corpus, shard).await?.map(|tar| tar.etag)),
+        Layout::Folder => folder::named(sources, corpus, shard).await,
+    }
+}
+
 /// A chunk that is being read: where its pictures go, and what is known of it so far.
 pub struct Reading<'a> {
     pub worker: &'a Worker,

@@ -12,7 +12,7 @@ use imagefleet_common::{
     ledger::Rejection,
     ports::{
         catalog::Shard,
-        objects::{ObjectMeta, Pinned},
+        objects::{self, ObjectMeta, Pinned},
         tasks::{ChunkCut, Listing, Rest},
     },
 };
@@ -64,8 +64,16 @@ impl Objects {
     }
 }
 
-async fn objects(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Option<Objects>> {
-    let sources = worker.ports.sources.as_ref();
+/// Names the content of the shard as it is now; `None` where it is gone.
+pub(super) async fn named(
+    sources: &dyn objects::Objects,
+    corpus: &CorpusSpec,
+    shard: &Shard,
+) -> Result<Option<String>> {
+    Ok(found(sources, corpus, shard).await?.map(|objects| objects.listing()))
+}
+
+async fn found(sources: &dyn objects::Objects, corpus: &CorpusSpec, shard: &Shard) -> Result<Option<Objects>> {
     let Some(zip) = archive(sources, corpus, shard).await? else { return Ok(None) };
     let metadata = match &corpus.metadata {
         Some(pattern) => sources.head(&corpus.object(&pattern.replace("{shard}", names::stem(&shard.path)))).await?,
@@ -75,7 +83,7 @@ async fn objects(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<
 }
 
 pub(super) async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) -> Result<Listing> {
-    let objects = objects(worker, corpus, shard).await?.ok_or_else(|| gone(shard))?;
+    let objects = found(worker.ports.sources.as_ref(), corpus, shard).await?.ok_or_else(|| gone(shard))?;
     let listing = objects.listing();
     if listing == shard.listing {
         let missing = shard.missing;
@@ -102,7 +110,9 @@ pub(super) async fn list(worker: &Worker, corpus: &CorpusSpec, shard: &Shard) ->
 
 pub(super) async fn feed(mut reading: Reading<'_>) -> Result<Read> {
     let (worker, corpus, shard) = (reading.worker, reading.corpus, reading.shard);
-    let Some(objects) = objects(worker, corpus, shard).await? else { return Err(reading.changed()) };
+    let Some(objects) = found(worker.ports.sources.as_ref(), corpus, shard).await? else {
+        return Err(reading.changed());
+    };
     if objects.listing() != shard.listing {
         return Err(reading.changed());
     }
@@ -168,7 +178,7 @@ pub(super) async fn confirm(
     limits: &Limits,
 ) -> Result<()> {
     let changed = || Error::changed(format!("read {} again: it has changed since it was listed", shard.path));
-    let objects = objects(worker, corpus, shard).await?.ok_or_else(changed)?;
+    let objects = found(worker.ports.sources.as_ref(), corpus, shard).await?.ok_or_else(changed)?;
     if objects.listing() != shard.listing {
         return Err(changed());
     }

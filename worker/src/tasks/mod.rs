@@ -78,13 +78,23 @@ impl Worker {
     /// Bytes of an artifact that a row names.
     async fn read_artifact(&self, path: &str) -> Result<Bytes> {
         let found = read_latest(self.ports.artifacts.as_ref(), path).await?;
-        found.ok_or_else(|| Error::permanent(format!("read artifact {path}: it is gone; retry the task that wrote it")))
+        found.ok_or_else(|| {
+            Error::permanent(format!(
+                "read artifact {path}: it is gone; `imagefleet verify FILE --repair` makes it again"
+            ))
+        })
     }
 
     /// Bytes of an input that was stored when the job was submitted: those that were, since its name is their hash.
     async fn read_input(&self, hash: &str) -> Result<Bytes> {
         let path = input_path(hash);
-        let bytes = self.read_artifact(&path).await?;
+        let found = read_latest(self.ports.artifacts.as_ref(), &path).await?;
+        let gone = || {
+            Error::permanent(format!(
+                "read artifact {path}: it is gone; submit the job's file again, which stores it anew"
+            ))
+        };
+        let bytes = found.ok_or_else(gone)?;
         match content_hash(&bytes) == hash {
             true => Ok(bytes),
             false => Err(Error::transient(format!("read artifact {path}: its bytes are not those that were stored"))),

@@ -61,11 +61,15 @@ async fn examine(connection: &mut PgConnection, namespace: &str) -> sqlx::Result
         // The search path is the schema's.
         let versions = sqlx::query("SELECT version, needed FROM schema_version").fetch_one(&mut *connection).await?;
         tables = Some((versions.try_get("version")?, versions.try_get("needed")?));
-        may_write = sqlx::query("SELECT has_table_privilege($1, 'SELECT, INSERT, UPDATE, DELETE') AS may")
-            .bind(format!("{namespace}.task"))
-            .fetch_one(&mut *connection)
-            .await?
-            .try_get("may")?;
+        may_write = sqlx::query(
+            "SELECT coalesce(bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+                 AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')), FALSE) AS may
+             FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'",
+        )
+        .bind(namespace)
+        .fetch_one(&mut *connection)
+        .await?
+        .try_get("may")?;
     }
     Ok(Examined {
         server: row.try_get("server")?,

@@ -37,9 +37,16 @@ pub(super) async fn run(connection: &mut PgConnection, namespace: &str) -> Done<
         .bind(LockKind::Migration as i32)
         .execute(&mut *tx)
         .await?;
-    // A namespace is letters, digits and underscores; names take no parameters.
-    let schema = format!("CREATE SCHEMA IF NOT EXISTS {namespace}");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(schema)).execute(&mut *tx).await?;
+    let is_there: bool = sqlx::query("SELECT to_regnamespace($1) IS NOT NULL AS there")
+        .bind(namespace)
+        .fetch_one(&mut *tx)
+        .await?
+        .try_get("there")?;
+    if !is_there {
+        // Only this takes the right to create. A namespace is letters, digits and underscores; names take no parameters.
+        let schema = format!("CREATE SCHEMA \"{namespace}\"");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(schema)).execute(&mut *tx).await?;
+    }
     sqlx::raw_sql("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL, needed BIGINT NOT NULL)")
         .execute(&mut *tx)
         .await?;

@@ -36,6 +36,7 @@ macro_rules! account {
     };
 }
 
+/// What was marked and is not known to be published counts: the broker may refuse it for long.
 pub(super) async fn queues(conn: &mut Conn, republish_after: Duration, count_to: u32) -> Done<Vec<QueueLoad>> {
     let now = conn.now().await?;
     // Steps from queue to queue through the index on ready rows.
@@ -47,9 +48,9 @@ pub(super) async fn queues(conn: &mut Conn, republish_after: Duration, count_to:
              FROM queue q WHERE q.name IS NOT NULL
          )
          SELECT q.name, (SELECT count(*) FROM (SELECT 1 AS one FROM task t
-                         WHERE t.state = 'ready' AND t.queue = q.name AND ",
+                         WHERE t.state = 'ready' AND t.queue = q.name AND (t.run_after <= $1 AND t.published IS NULL OR ",
         unpublished!(),
-        " AND ",
+        ") AND ",
         may_run!(),
         " LIMIT $3) counted) AS unpublished
          FROM queue q WHERE q.name IS NOT NULL"
