@@ -261,6 +261,8 @@ async fn what_a_user_may_do_is_told_and_only_a_new_schema_takes_the_right_to_cre
     run(format!("GRANT SELECT {all} TO {role}")).await;
     assert!(!may_write().await);
     run(format!("GRANT INSERT, UPDATE, DELETE {all} TO {role}")).await;
+    assert!(!may_write().await);
+    run(format!("GRANT USAGE, SELECT ON SEQUENCE {namespace}.epoch TO {role}")).await;
     assert!(may_write().await);
     let migrated = PostgresStore::migrate(&theirs).await.unwrap();
     assert_eq!(migrated.from, migrated.to);

@@ -80,14 +80,16 @@ pub(crate) async fn command(global: &Global, args: TakedownArgs) -> Result<Exit>
     Ok(Exit::Done)
 }
 
-/// Has any job that is on record embedded anything into the collection?
-pub(crate) async fn has_embedded(world: &World, collection: &CollectionId) -> Result<bool> {
+/// Jobs of the collection are on record, and none has embedded anything into it: the index need not know it.
+pub(crate) async fn is_empty_yet(world: &World, collection: &CollectionId) -> Result<bool> {
+    let mut has_jobs = false;
     for job in world.jobs.jobs().await?.iter().filter(|job| job.collection == *collection) {
+        has_jobs = true;
         if world.jobs.progress(job.id).await?.counts.embedded > 0 {
-            return Ok(true);
+            return Ok(false);
         }
     }
-    Ok(false)
+    Ok(has_jobs)
 }
 
 /// Says what it did, collection by collection. One that fails holds up no other; the error names each.
@@ -115,7 +117,7 @@ pub async fn take_down(world: &World, key: &str, why: &str) -> Result<(Takedown,
 pub(crate) async fn take_out(world: &World, collection: &CollectionSpec, key: &str) -> Result<TakenOut> {
     let (index, catalog) = (world.index.as_ref(), world.catalog.as_ref());
     // What was lost must not come back empty, as if nothing were missing.
-    if !has_embedded(world, &collection.id).await? && !catalog.shards(&collection.corpus).await?.is_empty() {
+    if is_empty_yet(world, &collection.id).await? {
         index.ensure(collection).await?;
     }
     let held = index.payloads(&collection.id, &[key.to_owned()]).await?.pop().flatten();

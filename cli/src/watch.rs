@@ -86,7 +86,7 @@ fn say_what_may_surprise(job: &JobView, counted: &Progress) {
     if !kept_shards.is_empty() {
         let shards = run::counted(kept_shards.len(), "shard");
         say(format_args!(
-            "warning: {name}: {shards} gone from the corpus, with its pictures kept; submit with --allow-delete to remove them"
+            "warning: {name}: {shards} gone from the corpus, with its pictures kept; give its file again with --allow-delete to remove them"
         ));
     }
 }
@@ -187,7 +187,7 @@ impl Shown {
             self.waits = None;
         } else if self.waits.is_some_and(|since| since.elapsed() >= SOON) {
             self.waits = None;
-            say(format_args!("{} waits for a coordinator: does one run?", job.name));
+            say(format_args!("nobody has planned {} yet: does a coordinator run, or `imagefleet run`?", job.name));
         }
     }
 

@@ -211,9 +211,9 @@ async fn declare(channel: &Channel, name: &str) -> lapin::Result<lapin::Queue> {
     channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await
 }
 
-/// Removes a queue that fails. The server gives up asking one that does not answer after five seconds, and removes it
-/// then.
-async fn remove(name: &str, channel: impl Future<Output = Result<Channel>>) {
+/// Removes a queue that fails; says whether it did. The server gives up asking one that does not answer after five
+/// seconds, and removes it then.
+async fn remove(name: &str, channel: impl Future<Output = Result<Channel>>) -> bool {
     const PATIENCE: Duration = Duration::from_secs(20);
     let removed = tokio::time::timeout(PATIENCE, async {
         let channel = channel.await?;
@@ -221,13 +221,15 @@ async fn remove(name: &str, channel: impl Future<Output = Result<Channel>>) {
         close(&channel).await;
         removed.map_err(|error| failed(format!("remove queue {name}, which fails"), error))
     });
-    match removed.await {
+    let removed = removed.await;
+    match &removed {
         Ok(Ok(_)) => {
             tracing::warn!(queue = name, "a queue that answered nobody or stored nothing was removed; it is made again")
         }
         Ok(Err(error)) => tracing::warn!(%error, "a queue fails and could not be removed"),
         Err(_) => tracing::warn!(queue = name, "neither a queue nor its removal is answered"),
     }
+    matches!(removed, Ok(Ok(_)))
 }
 
 /// Closes a channel before it is dropped: closing it by dropping would race with the server's own closing of it, which

@@ -79,11 +79,11 @@ async fn database(findings: &mut Findings, config: &FleetConfig) -> bool {
     let namespace = &config.namespace;
     let migrate = "run `imagefleet migrate`";
     match found.tables {
-        None if found.may_create => findings.fail("tables", format_args!("schema {namespace} is not there"), migrate),
+        None if found.may_create => findings.fail("tables", format_args!("there are none in schema {namespace}"), migrate),
         None => findings.fail(
             "tables",
-            format_args!("schema {namespace} is not there, and this user may not make it"),
-            format_args!("grant CREATE on the database, then {migrate}"),
+            format_args!("there are none in schema {namespace}, and this user may not make them"),
+            format_args!("grant CREATE on the database, or on that schema where it is there, then {migrate}"),
         ),
         Some((version, needed)) if needed > found.known => findings.fail(
             "tables",
@@ -96,7 +96,9 @@ async fn database(findings: &mut Findings, config: &FleetConfig) -> bool {
         Some((version, _)) if !found.may_write => findings.fail(
             "tables",
             format_args!("version {version}, and this user may not write to them"),
-            format_args!("grant it SELECT, INSERT, UPDATE and DELETE in schema {namespace}"),
+            format_args!(
+                "grant it SELECT, INSERT, UPDATE and DELETE on all tables of schema {namespace}, and USAGE and SELECT on its sequence epoch"
+            ),
         ),
         Some((version, _)) => {
             findings.ok("tables", format_args!("version {version}, schema {namespace}, may be written to"));
@@ -184,8 +186,8 @@ async fn work(findings: &mut Findings, world: &World, broker: Option<&AmqpBroker
     let unplanned = world.jobs.submitted().await?;
     let waits = |job: &&JobView| !job.paused && job.error.is_none() && now - job.created > SOON;
     if let Some(job) = unplanned.iter().find(waits) {
-        let found = format!("none has looked at job {} {} for {}", job.name, job.id, span(now - job.created));
-        findings.warn("coordinators", found, "start `imagefleet coordinator`; any number may run");
+        let found = format!("job {} {} is not planned after {}", job.name, job.id, span(now - job.created));
+        findings.warn("coordinators", found, "start `imagefleet coordinator`, or wait where one lists a large corpus");
     }
     match waiting > 0 && messages == 0 {
         true => findings.warn("queues", found, "is a coordinator running? it fills them within seconds"),

@@ -7,7 +7,7 @@ use crate::{
     models::folder_of,
     run::{blocking, counted},
     site::folder_of_revision,
-    takedown::has_embedded,
+    takedown::is_empty_yet,
     world::World,
 };
 use imagefleet_common::{
@@ -60,7 +60,7 @@ pub(super) async fn data_directory(findings: &mut Findings, data: &DataDir, mode
 /// Has the index what was embedded, and is the model there that searches and further runs need?
 async fn collections(findings: &mut Findings, world: &World, models: &[String]) -> Result<()> {
     for CollectionSpec { id, corpus, model_path, revision, .. } in world.catalog.collections().await? {
-        if has_embedded(world, &id).await? {
+        if !is_empty_yet(world, &id).await? {
             let scope = whole_scope(world.catalog.as_ref(), &corpus).await?;
             let held = world.index.counts(&id, &scope).await;
             findings.must("collection", "was the index removed or replaced? put it back, or repair it", held);

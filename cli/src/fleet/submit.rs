@@ -42,11 +42,12 @@ pub(crate) async fn command(global: &Global, args: SubmitArgs) -> Result<Exit> {
         // A line, as those of a watcher are that may follow.
         Output::Json => print(format_args!("{}", json!({"job": id, "name": name, "new": submitted.how == How::New}))),
     }
-    for job in jobs.jobs().await?.iter().filter(|job| job.name == name) {
+    // It is submitted, whether this can be looked up or not.
+    for job in jobs.jobs().await.unwrap_or_default().iter().filter(|job| job.name == name) {
         match job.id == id {
             true if job.paused => say(format_args!("job {name} is paused: imagefleet jobs resume {id} lets it go on")),
             false if job.state.is_active() => {
-                say(format_args!("an older job {name} goes on, too: imagefleet jobs cancel {} ends it", job.id));
+                say(format_args!("another job {name} goes on, too: imagefleet jobs cancel {} ends it", job.id));
             }
             _ => {}
         }

@@ -83,7 +83,10 @@ fn show_table(job: &JobView, progress: &Progress, pace: &Pace, failed: &[&TaskVi
     if !job.kept_shards.is_empty() {
         line(
             "kept",
-            &format!("{}; submit with --allow-delete to remove them", wrapped(job.kept_shards.iter().cloned())),
+            &format!(
+                "{}; give its file again with --allow-delete to remove them",
+                wrapped(job.kept_shards.iter().cloned())
+            ),
         );
     }
     let counts = &progress.counts;

@@ -55,6 +55,7 @@ fn the_doctor_misses_no_collection_that_nothing_was_embedded_for_and_knows_a_mod
     fs::write(project.job_file(), text).unwrap();
     assert_eq!(output(&project, &["run", "job.toml"]).0, 3);
     assert_eq!(of(&json(&project, &["doctor"]), "collection").len(), 0);
+    assert_eq!(output(&project, &["takedown", "a key"]).0, 0, "there is nothing to take it out of");
     fs::remove_dir_all(model).unwrap();
     let found = json(&project, &["doctor"]);
     assert_eq!(of(&found, "collection")[0]["verdict"], "warn", "{found:#}");

@@ -52,7 +52,7 @@ pub(super) async fn run(line: Arc<Line>, server: Arc<Server>, link: Arc<Link>) {
 /// What the server broke off the last time is tried alone first.
 async fn open(line: &Arc<Line>, server: &Server, link: &Link) -> Result<Consumer> {
     if line.is_suspect() {
-        trial::stand(line, server).await?;
+        trial::stand(line, server, link).await?;
     }
     Consumer::open(line, server, link).await
 }

@@ -55,8 +55,8 @@ struct State {
 /// The server broke off who consumed this queue, or another one on the same connection.
 #[derive(Default)]
 struct Suspicion {
-    /// It was this one: since then.
-    failing: Option<Instant>,
+    /// It was this one: first and last seen to fail.
+    failing: Option<(Instant, Instant)>,
 }
 
 struct Offer {
@@ -182,9 +182,17 @@ impl Line {
         self.state().suspicion.is_some()
     }
 
-    /// It fails alone, now and since what is returned.
-    pub(super) fn failing_since(&self, now: Instant) -> Instant {
-        *self.state().suspicion.get_or_insert_default().failing.get_or_insert(now)
+    /// It fails alone, now and since what is returned. What was last seen longer ago than `pause` counts no more.
+    pub(super) fn failing_since(&self, now: Instant, pause: Duration) -> Instant {
+        let mut state = self.state();
+        let failing = &mut state.suspicion.get_or_insert_default().failing;
+        let since = failing.filter(|(_, last)| now.duration_since(*last) <= pause).map_or(now, |(since, _)| since);
+        *failing = Some((since, now));
+        since
+    }
+
+    pub(super) fn failed_last(&self) -> Option<Instant> {
+        self.state().suspicion.as_ref()?.failing.map(|(_, last)| last)
     }
 
     pub(super) fn acquit(&self) {

@@ -49,11 +49,13 @@ async fn examine(connection: &mut PgConnection, namespace: &str) -> sqlx::Result
                 CAST(current_setting('max_connections') AS BIGINT) AS max_connections,
                 (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
                 pg_database_size(current_database()) AS size,
-                has_database_privilege(current_database(), 'CREATE') AS may_create,
+                coalesce(has_schema_privilege(to_regnamespace($2), 'CREATE'),
+                         has_database_privilege(current_database(), 'CREATE')) AS may_create,
                 CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS now,
                 to_regclass($1) IS NOT NULL AS there",
     )
     .bind(format!("{namespace}.schema_version"))
+    .bind(namespace)
     .fetch_one(&mut *connection)
     .await?;
     let (mut tables, mut may_write) = (None, false);
@@ -62,9 +64,14 @@ async fn examine(connection: &mut PgConnection, namespace: &str) -> sqlx::Result
         let versions = sqlx::query("SELECT version, needed FROM schema_version").fetch_one(&mut *connection).await?;
         tables = Some((versions.try_get("version")?, versions.try_get("needed")?));
         may_write = sqlx::query(
-            "SELECT coalesce(bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
-                 AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')), FALSE) AS may
-             FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'",
+            "SELECT bool_and(CASE
+                 WHEN c.relkind = 'S' THEN has_sequence_privilege(c.oid, 'USAGE') AND has_sequence_privilege(c.oid, 'SELECT')
+                 WHEN c.relname = 'schema_version' THEN has_table_privilege(c.oid, 'SELECT')
+                 ELSE has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+                     AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')
+             END) AS may
+             FROM pg_class c
+             WHERE c.relnamespace = to_regnamespace($1) AND (c.relkind = 'r' OR c.relkind = 'S' AND c.relname = 'epoch')",
         )
         .bind(namespace)
         .fetch_one(&mut *connection)
