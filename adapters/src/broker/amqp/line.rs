@@ -243,3 +243,21 @@ impl Drop for Waiting<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_long_ago_condemns_no_queue() {
+        let line = Line::new(Queue("list.p1".into()), "fleet.list.p1".to_owned(), Duration::ZERO);
+        let (began, pause) = (Instant::now(), Duration::from_secs(10));
+        let after = |seconds| began + Duration::from_secs(seconds);
+        assert_eq!(line.failing_since(began, pause), began);
+        assert_eq!(line.failing_since(after(10), pause), began, "it goes on failing");
+        assert_eq!(line.failing_since(after(21), pause), after(21), "nobody had looked for too long");
+        line.acquit();
+        assert!(!line.is_suspect() && line.failed_last().is_none());
+        assert_eq!(line.failing_since(after(22), pause), after(22), "it was well in between");
+    }
+}
